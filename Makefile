@@ -1,0 +1,64 @@
+# Everything a person types. CI and pre-commit run the same targets.
+.PHONY: setup dev up test check format lock compose bench clean
+.DEFAULT_GOAL := up
+
+PYTHON ?= python3
+VENV := .venv
+UV := $(shell command -v uv 2>/dev/null || echo $(VENV)/bin/uv)
+export UV_LINK_MODE ?= copy
+
+# uv is fetched into the virtual environment when the machine has none. Installed without hashes:
+# it is the tool that checks the hashes of everything else.
+$(VENV)/bin/python:
+	@if command -v uv >/dev/null 2>&1; then uv venv --quiet --python $(PYTHON) $(VENV); \
+	else $(PYTHON) -m venv $(VENV) && $(VENV)/bin/pip install --quiet uv; fi
+
+# The package itself is installed in place; `uv pip sync` removes what is not in the lock.
+define install
+	@echo "Installing $(1) into $(VENV)"
+	@$(UV) pip sync --quiet --python $(VENV)/bin/python --require-hashes $(1)
+	@$(UV) pip install --quiet --python $(VENV)/bin/python --no-deps --editable .
+endef
+
+$(VENV)/.runtime: pyproject.toml requirements.lock | $(VENV)/bin/python
+	$(call install,requirements.lock)
+	@touch $@
+
+# The developer's lock holds all of the runtime lock, so both stamps are fresh after it.
+$(VENV)/.dev: pyproject.toml requirements.lock requirements-dev.lock | $(VENV)/bin/python
+	$(call install,requirements-dev.lock)
+	@touch $(VENV)/.runtime $@
+
+setup: $(VENV)/.runtime
+
+dev: $(VENV)/.dev
+
+up: setup
+	@exec $(VENV)/bin/duetime up $(ARGS)
+
+test: dev
+	$(VENV)/bin/pytest $(ARGS)
+
+check: dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+format: dev
+	$(VENV)/bin/ruff check --fix-only .
+	$(VENV)/bin/ruff format .
+
+lock: | $(VENV)/bin/python
+	$(UV) pip compile --quiet --universal --generate-hashes --no-header pyproject.toml -o requirements.lock
+	$(UV) pip compile --quiet --universal --generate-hashes --no-header --group dev pyproject.toml \
+	  -c requirements.lock -o requirements-dev.lock
+
+compose:
+	docker compose up --build
+
+bench: dev
+	$(VENV)/bin/python -m bench.start_delay $(ARGS)
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache test-artefacts

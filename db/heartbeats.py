@@ -1,0 +1,45 @@
+"""When the parts that are one of a kind last did their work, and which process does it."""
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from db.tables import Heartbeat
+
+RECONCILER = "reconciler"
+PREFECT = "prefect"
+LEASE = timedelta(seconds=8)
+"""After so long without a word from its holder, another process takes a part over."""
+
+
+def hold_lease(session: Session, part: str, holder: UUID, *, now: datetime) -> bool:
+    """Whether this process is the one that does the part's work now; asking renews the lease."""
+    mine = Heartbeat.details["holder"].astext == str(holder)
+    free = or_(mine, Heartbeat.at < now - LEASE)
+    session.execute(
+        insert(Heartbeat).values(part=part, at=now - LEASE * 2, details={"holder": None}).on_conflict_do_nothing()
+    )
+    held = session.execute(
+        update(Heartbeat)
+        .where(Heartbeat.part == part, free)
+        .values(at=now, details={"holder": str(holder)})
+        .returning(Heartbeat.part)
+    ).first()
+    return held is not None
+
+
+def beat(session: Session, part: str, *, now: datetime, details: dict[str, Any] | None = None) -> None:
+    """Notes that the part did its work."""
+    values = {"at": now, "details": details or {}}
+    session.execute(
+        insert(Heartbeat).values(part=part, **values).on_conflict_do_update(index_elements=["part"], set_=values)
+    )
+
+
+def last(session: Session, part: str) -> Heartbeat | None:
+    """When, and what it said; None before the first time."""
+    return session.scalar(select(Heartbeat).where(Heartbeat.part == part).execution_options(populate_existing=True))

@@ -1,0 +1,21 @@
+"""Where Alembic finds the tables and the database: `db.migrate` passes a connection, the alembic command an address."""
+
+from alembic import context
+from sqlalchemy import Connection, create_engine
+
+from db.engine import database_url_from_environment, with_driver
+from db.tables import Base
+
+
+def _run(connection: Connection) -> None:
+    context.configure(connection=connection, target_metadata=Base.metadata, transaction_per_migration=True)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+given = context.config.attributes.get("connection")
+if given is not None:
+    _run(given)
+else:
+    with create_engine(with_driver(database_url_from_environment())).connect() as own:
+        _run(own)

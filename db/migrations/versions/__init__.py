@@ -1,0 +1,1 @@
+"""One module a migration; the SQL stands beside it where it is long."""

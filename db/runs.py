@@ -1,0 +1,255 @@
+"""Runs: one execution each, from the moment that it is claimed or asked for to its end."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import literal, or_, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from db.errors import BadCursor, RunIsOver, RunNotFound
+from db.notifications import Topic, notify, of
+from db.pages import Page, decode_cursor, encode_cursor
+from db.states import FINAL_STATES, WAITING_STATES, Outcome, Reason, RunState
+from db.tables import DueTime, Run, TaskStatus, Worker
+
+
+@dataclass(frozen=True, slots=True)
+class RunKey:
+    """What names a run: its id, and its due instant, by which runs are partitioned."""
+
+    id: UUID
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run ended."""
+
+    state: RunState
+    ended_at: datetime
+    exit_code: int | None = None
+    error: str | None = None
+
+
+def insert_run(session: Session, key: RunKey, **values: Any) -> bool:
+    """Adds the run, once; False where it is there already. `values` are columns of Run."""
+    statement = insert(Run).values(id=key.id, due_at=key.due_at, **values).on_conflict_do_nothing().returning(Run.id)
+    added = session.execute(statement).first() is not None
+    if added:
+        _show_as_last(session, key, values["task_id"], values["state"])
+    return added
+
+
+def start(session: Session, key: RunKey, *, task_id: UUID, **values: Any) -> bool:
+    """Takes the run for a worker, once: False where it was taken, has ended, or its cancellation was asked for."""
+    values |= {"state": RunState.RUNNING.value, "reported": False}
+    if insert_run(session, key, task_id=task_id, **values):
+        return True
+    taken = session.execute(
+        update(Run)
+        .where(*_is(key), Run.state.in_(WAITING_STATES), Run.cancel_requested_at.is_(None))
+        .values(**values)
+        .returning(Run.id)
+    ).first()
+    if taken is None:
+        return False
+    _show_as_last(session, key, task_id, values["state"])
+    return True
+
+
+def next_attempt(session: Session, key: RunKey, *, worker_id: UUID, state: RunState, attempt: int) -> bool:
+    """Notes that the run waits for, or is in, another attempt; False where the run is not this worker's any more."""
+    return _advance(session, key, Run.worker_id == worker_id, state=state, attempt=attempt)
+
+
+def finish(session: Session, key: RunKey, ending: Ending, *, worker_id: UUID) -> bool:
+    """Ends the run and decides its due time; False where the run is not this worker's any more."""
+    values = {
+        "state": ending.state,
+        "ended_at": ending.ended_at,
+        "exit_code": ending.exit_code,
+        "error": ending.error,
+        "reported": False,
+    }
+    ended = _advance(session, key, Run.worker_id == worker_id, Run.ended_at.is_(None), **values)
+    if ended:
+        _decide_due_time(session, key, ending)
+    return ended
+
+
+def end_unclaimed(session: Session, key: RunKey, ending: Ending) -> bool:
+    """Ends a run that no worker of ours holds, or whose worker is lost."""
+    values = {"state": ending.state, "ended_at": ending.ended_at, "error": ending.error, "reported": False}
+    ended = _advance(session, key, Run.ended_at.is_(None), **values)
+    if ended:
+        _decide_due_time(session, key, ending)
+    return ended
+
+
+def _decide_due_time(session: Session, key: RunKey, ending: Ending) -> None:
+    """The due time that this run claimed, if it claimed one."""
+    crashed = ending.state == RunState.CRASHED
+    session.execute(
+        update(DueTime)
+        .where(DueTime.due_at == key.due_at, DueTime.run_id == key.id, DueTime.outcome == Outcome.RUNNING)
+        .values(
+            outcome=Outcome.UNKNOWN if crashed else Outcome.RAN,
+            reason=Reason.WORKER_LOST if crashed else None,
+            decided_at=ending.ended_at,
+        )
+    )
+
+
+def _advance(session: Session, key: RunKey, *conditions: Any, **values: Any) -> bool:
+    task_id = session.scalar(update(Run).where(*_is(key), *conditions).values(**values).returning(Run.task_id))
+    if task_id is not None:
+        _show_as_last(session, key, task_id, values["state"])
+    return task_id is not None
+
+
+def _show_as_last(session: Session, key: RunKey, task_id: UUID, state: RunState) -> None:
+    """Keeps the newest run beside its task, whatever the order of arrival, and tells whoever looks."""
+    newer = or_(TaskStatus.last_due_at.is_(None), TaskStatus.last_due_at <= key.due_at)
+    session.execute(
+        update(TaskStatus)
+        .where(TaskStatus.task_id == task_id, newer)
+        .values(last_run_id=key.id, last_due_at=key.due_at, last_state=state)
+    )
+    notify(session, [Topic.RUNS, of(Topic.RUNS, key.id), Topic.TASKS, of(Topic.TASKS, task_id)])
+
+
+def _is(key: RunKey) -> tuple[Any, Any]:
+    return Run.id == key.id, Run.due_at == key.due_at
+
+
+def observe(
+    session: Session, key: RunKey, *, state: RunState, started_at: datetime | None, ended_at: datetime | None
+) -> bool:
+    """Notes what Prefect says of a run that none of our warm workers claimed; later states win, a final one stays."""
+    values: dict[str, Any] = {"state": state, "started_at": started_at, "ended_at": ended_at, "reported": True}
+    return _advance(session, key, Run.worker_id.is_(None), Run.ended_at.is_(None), Run.state != state, **values)
+
+
+def request_cancel(session: Session, run_id: UUID, *, now: datetime) -> Run:
+    """Asks for the run to be cancelled; whoever holds it does so within seconds.
+
+    Raises:
+        RunNotFound, RunIsOver.
+    """
+    run = get_run(session, run_id)
+    if run.state in FINAL_STATES:
+        raise RunIsOver(run.state)
+    asked = session.execute(
+        update(Run)
+        .where(*_is(RunKey(run.id, run.due_at)), Run.ended_at.is_(None), Run.cancel_requested_at.is_(None))
+        .values(cancel_requested_at=now)
+        .returning(Run.id)
+    ).first()
+    if asked:
+        notify(session, [Topic.CANCEL, of(Topic.CANCEL, run_id), Topic.SYNC, Topic.RUNS, of(Topic.RUNS, run_id)])
+    return get_run(session, run_id)
+
+
+def get_run(session: Session, run_id: UUID) -> Run:
+    """The run of this id.
+
+    Raises:
+        RunNotFound.
+    """
+    run = session.scalar(select(Run).where(Run.id == run_id).execution_options(populate_existing=True))
+    if run is None:
+        raise RunNotFound(run_id)
+    return run
+
+
+def get_many(session: Session, keys: Iterable[tuple[UUID, datetime]]) -> dict[UUID, Run]:
+    """The runs of these ids and due instants."""
+    wanted = list(keys)
+    if not wanted:
+        return {}
+    found = session.scalars(select(Run).where(tuple_(Run.id, Run.due_at).in_(wanted)))
+    return {run.id: run for run in found}
+
+
+def list_runs(
+    session: Session,
+    *,
+    task_id: UUID | None = None,
+    state: RunState | None = None,
+    from_at: datetime | None = None,
+    to_at: datetime | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> Page[Run]:
+    """A page of runs, newest first, by due instant.
+
+    Raises:
+        BadCursor: the cursor is not one of ours.
+    """
+    query = select(Run)
+    if task_id is not None:
+        query = query.where(Run.task_id == task_id)
+    if state is not None:
+        query = query.where(Run.state == state)
+    if from_at is not None:
+        query = query.where(Run.due_at >= from_at)
+    if to_at is not None:
+        query = query.where(Run.due_at < to_at)
+    if cursor is not None:
+        last = _key_in(cursor)
+        # The first condition, implied by the second, is the one that skips partitions.
+        query = query.where(
+            Run.due_at <= last.due_at, tuple_(Run.due_at, Run.id) < tuple_(literal(last.due_at), literal(last.id))
+        )
+    rows = session.scalars(query.order_by(Run.due_at.desc(), Run.id.desc()).limit(limit + 1)).all()
+    more = len(rows) > limit
+    last_row = rows[limit - 1] if more else None
+    return Page(rows[:limit], encode_cursor(last_row.due_at.isoformat(), str(last_row.id)) if last_row else None)
+
+
+def _key_in(cursor: str) -> RunKey:
+    due_at, run_id = decode_cursor(cursor, keys=2)
+    try:
+        return RunKey(UUID(run_id), datetime.fromisoformat(due_at))
+    except ValueError:
+        raise BadCursor from None
+
+
+def recent_runs(session: Session, task_ids: Sequence[UUID], *, count: int) -> dict[UUID, list[Run]]:
+    """The last runs of each task, oldest first: the dots of a list."""
+    newest = select(Run).order_by(Run.due_at.desc(), Run.id.desc()).limit(count)
+    return {t: list(reversed(session.scalars(newest.where(Run.task_id == t)).all())) for t in task_ids}
+
+
+def open_runs(session: Session, *, limit: int = 5000) -> Sequence[Run]:
+    """The runs that have not ended."""
+    return session.scalars(select(Run).where(Run.ended_at.is_(None)).order_by(Run.due_at).limit(limit)).all()
+
+
+def cancel_requested_of(session: Session, worker_id: UUID) -> Sequence[UUID]:
+    """The runs of a worker that somebody wants cancelled."""
+    query = select(Run.id).where(
+        Run.worker_id == worker_id, Run.ended_at.is_(None), Run.cancel_requested_at.is_not(None)
+    )
+    return session.scalars(query).all()
+
+
+def lost_runs(session: Session, *, heartbeat_before: datetime) -> Sequence[Run]:
+    """The runs that a worker claimed which has stopped, or not been heard of since."""
+    lost = or_(Worker.stopped_at.is_not(None), Worker.heartbeat_at < heartbeat_before)
+    query = select(Run).join(Worker, Worker.id == Run.worker_id).where(Run.ended_at.is_(None), lost)
+    return session.scalars(query).all()
+
+
+def unreported(session: Session, *, limit: int = 200) -> Sequence[Run]:
+    """The runs whose state Prefect has not been told."""
+    return session.scalars(select(Run).where(~Run.reported).order_by(Run.due_at).limit(limit)).all()
+
+
+def mark_reported(session: Session, key: RunKey, *, state: RunState) -> None:
+    """Prefect knows of this state; a newer one still has to be told."""
+    session.execute(update(Run).where(*_is(key), Run.state == state).values(reported=True))

@@ -1,0 +1,220 @@
+"""When a task is due: pure values and pure functions, no clock, no network, no database.
+
+Cron is evaluated here, in the task's time zone, and nowhere else. In the gap of spring a due time moves to the next
+valid instant; in the fold of autumn a fixed-time schedule fires on the first pass only and an every-n schedule on both.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from itertools import islice
+from zoneinfo import ZoneInfo, available_timezones
+
+from cron_descriptor import Options, get_description
+from croniter import croniter
+from croniter.croniter import CroniterBadDateError, CroniterError
+
+# The Gregorian calendar repeats its leap days within eight years even over a century that has none.
+NEVER_AFTER_YEARS = 9
+ALIASES = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
+DST_LOOKAHEAD = timedelta(days=396)
+WARNINGS_LOOK_AT = 1000
+
+
+class ScheduleError(ValueError):
+    """A schedule that cannot be followed. `field` names the part that is wrong; the message says the cure."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+@dataclass(frozen=True, slots=True)
+class Cron:
+    """Due whenever the expression matches the wall clock of the time zone."""
+
+    cron: str
+    timezone: str = "UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """Due at one instant."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Manual:
+    """Never due by itself."""
+
+
+Schedule = Cron | Once | Manual
+
+
+@lru_cache(maxsize=1)
+def time_zones() -> frozenset[str]:
+    """The names that a schedule may use."""
+    return frozenset(available_timezones() - {"localtime", "Factory"})
+
+
+def check_cron(expression: str) -> str:
+    """The expression with its white space folded.
+
+    Raises:
+        ScheduleError: it has another number of fields, is out of range, or never fires.
+    """
+    folded = " ".join(expression.split())
+    if folded.startswith("@"):
+        if folded.lower() not in ALIASES:
+            raise ScheduleError("cron", f"Unknown alias {folded!r}. Use one of {', '.join(sorted(ALIASES))}.")
+        return folded.lower()
+    fields = folded.split(" ")
+    if len(fields) not in (5, 6):
+        raise ScheduleError(
+            "cron", "A cron expression has five fields (minute hour day month weekday), or six: seconds last."
+        )
+    _refuse_extensions(fields)
+    try:
+        next(_instants(Cron(folded), datetime(2024, 1, 1, tzinfo=UTC)))
+    except CroniterBadDateError:
+        raise ScheduleError("cron", "This expression never fires: no calendar has such a day.") from None
+    except (CroniterError, ValueError, KeyError, StopIteration) as error:
+        raise ScheduleError("cron", f"Not a valid cron expression: {error}.") from None
+    return folded
+
+
+def _refuse_extensions(fields: list[str]) -> None:
+    """Prefect's own parser knows neither hashed or random fields nor nearest weekdays."""
+    if any(field.upper().startswith(("H", "R")) for field in fields):
+        raise ScheduleError("cron", "Hashed (H) and random (R) fields are not supported. Write the minute itself.")
+    if "W" in fields[2].upper():
+        raise ScheduleError("cron", "The nearest-weekday form (W) is not supported. Name the days or weekdays.")
+
+
+def check_zone(name: str) -> str:
+    """The name itself.
+
+    Raises:
+        ScheduleError: the time zone database has no such zone.
+    """
+    if name not in time_zones():
+        raise ScheduleError("timezone", f"Unknown time zone {name!r}. Use a name such as Europe/Berlin or UTC.")
+    return name
+
+
+def due_times(
+    schedule: Schedule, *, after: datetime, starts_at: datetime | None = None, ends_at: datetime | None = None
+) -> Iterator[datetime]:
+    """Every due time later than `after`, in order, as aware UTC; within [starts_at, ends_at] where they are given."""
+    if isinstance(schedule, Manual):
+        return
+    if isinstance(schedule, Once):
+        times: Iterator[datetime] = iter([schedule.at.astimezone(UTC)] if schedule.at > after else [])
+    else:
+        # One microsecond before the start, because due times are later than `after` but not before the start.
+        first = after if starts_at is None else max(after, starts_at - timedelta(microseconds=1))
+        times = _instants(schedule, first)
+    for at in times:
+        if ends_at is not None and at > ends_at:
+            return
+        if starts_at is None or at >= starts_at:
+            yield at
+
+
+def next_due_times(
+    schedule: Schedule,
+    *,
+    after: datetime,
+    count: int,
+    starts_at: datetime | None = None,
+    ends_at: datetime | None = None,
+) -> list[datetime]:
+    """At most `count` due times later than `after`; fewer where the schedule ends."""
+    return list(islice(due_times(schedule, after=after, starts_at=starts_at, ends_at=ends_at), count))
+
+
+def is_due_at(schedule: Schedule, at: datetime) -> bool:
+    """Whether the schedule is due at exactly this instant."""
+    return next(due_times(schedule, after=at - timedelta(microseconds=1)), None) == at
+
+
+def _instants(schedule: Cron, after: datetime) -> Iterator[datetime]:
+    zone = ZoneInfo(schedule.timezone)
+    once_in_fold = _is_fixed_time(schedule.cron)
+    # croniter drops fractions of a second, so an instant that it answers may not be later than `after`.
+    matches = croniter(
+        schedule.cron, after.astimezone(zone), ret_type=datetime, max_years_between_matches=NEVER_AFTER_YEARS
+    )
+    last = after.astimezone(UTC)
+    while True:
+        try:
+            at = matches.get_next(datetime).astimezone(UTC)
+        except CroniterBadDateError:
+            if last == after.astimezone(UTC):
+                raise
+            return
+        if at > last and not (once_in_fold and at.astimezone(zone).fold):
+            last = at
+            yield at
+
+
+def _is_fixed_time(cron: str) -> bool:
+    """Whether both minute and hour name clock times, as `30 2`, rather than a rhythm, as `*/15` or `* 2`."""
+    return not any("*" in field or "/" in field for field in ALIASES.get(cron, cron).split(" ")[:2])
+
+
+def in_words(schedule: Schedule) -> str:
+    """The schedule as a person says it, with its zone, such as `Every day at 02:00, Europe/Berlin`."""
+    match schedule:
+        case Manual():
+            return "Only when started by hand"
+        case Once(at=at):
+            return f"Once, {at.astimezone(UTC):%a %d %b %Y, %H:%M:%S} UTC"
+        case Cron(cron=cron, timezone=timezone):
+            return f"{_cron_in_words(cron)}, {timezone}"
+
+
+@lru_cache(maxsize=4096)
+def _cron_in_words(cron: str) -> str:
+    options = Options()
+    options.use_24hour_time_format = True
+    fields = ALIASES.get(cron, cron).split(" ")
+    seconds_first = " ".join([fields[-1], *fields[:-1]] if len(fields) == 6 else fields)
+    try:
+        words = str(get_description(seconds_first, options))
+    except Exception:  # noqa: BLE001 - the words are a courtesy: any expression that fires is shown as it is
+        return cron
+    if fields[2:5] == ["*", "*", "*"] and words.startswith("At ") and "," not in words:
+        return f"Every day at {words.removeprefix('At ')}"
+    return words
+
+
+def warnings(schedule: Schedule, *, now: datetime) -> list[str]:
+    """What may surprise about this schedule within the next 13 months, in sentences; the first four."""
+    if isinstance(schedule, Once):
+        return ["This moment has passed."] if schedule.at <= now else []
+    if isinstance(schedule, Manual) or not _is_fixed_time(schedule.cron):
+        return []
+    zone = ZoneInfo(schedule.timezone)
+    upcoming = islice(due_times(schedule, after=now, ends_at=now + DST_LOOKAHEAD), WARNINGS_LOOK_AT)
+    sentences = (_clock_change(schedule.cron, at.astimezone(zone)) for at in upcoming)
+    return list(islice(filter(None, sentences), 4))
+
+
+def _clock_change(cron: str, local: datetime) -> str:
+    """A sentence where the change of the clock moves or repeats this due time, else nothing."""
+    if local.replace(fold=1).utcoffset() != local.replace(fold=0).utcoffset():
+        return f"{local:%a %d %b %Y}: {local:%H:%M} comes twice, it runs on the first pass only."
+    if not croniter.match(cron, local.replace(tzinfo=None)):
+        return f"{local:%a %d %b %Y}: the clock jumps over this time, it runs at {local:%H:%M}, the next valid instant."
+    return ""

@@ -1,0 +1,118 @@
+"""The closed vocabularies of the catalogue, each defined once."""
+
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What a task executes."""
+
+    SHELL = "shell"
+    HTTP = "http"
+    PYTHON = "python"
+    FLOW = "flow"
+
+
+class Overlap(StrEnum):
+    """What to do with a due time while the task's last run is not done."""
+
+    SKIP = "skip"
+    QUEUE = "queue"
+    ALLOW = "allow"
+    REPLACE = "replace"
+
+
+class Misfire(StrEnum):
+    """What to do with due times that passed while nobody could run them."""
+
+    LATEST = "latest"
+    ALL = "all"
+    SKIP = "skip"
+
+
+class OnCrash(StrEnum):
+    """What to do when the machine died under a run: at most once, or at least once."""
+
+    FAIL = "fail"
+    RERUN = "rerun"
+
+
+class Backoff(StrEnum):
+    """How the delay between attempts grows."""
+
+    CONSTANT = "constant"
+    EXPONENTIAL = "exponential"
+
+
+class RunState(StrEnum):
+    """Where a run is."""
+
+    SCHEDULED = "scheduled"
+    PENDING = "pending"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CRASHED = "crashed"
+    CANCELLED = "cancelled"
+    TIMED_OUT = "timed_out"
+
+
+WAITING_STATES = frozenset({RunState.SCHEDULED, RunState.PENDING})
+ACTIVE_STATES = frozenset({RunState.RUNNING, RunState.RETRYING})
+FINAL_STATES = frozenset(RunState) - WAITING_STATES - ACTIVE_STATES
+
+
+class Trigger(StrEnum):
+    """Why a run exists."""
+
+    SCHEDULE = "schedule"
+    MANUAL = "manual"
+    CATCH_UP = "catch_up"
+    RERUN = "rerun"
+    PREFECT = "prefect"
+
+
+class Outcome(StrEnum):
+    """What became of a due time."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    RAN = "ran"
+    SKIPPED = "skipped"
+    MISSED = "missed"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+
+
+OPEN_OUTCOMES = frozenset({Outcome.PENDING, Outcome.RUNNING})
+FINAL_OUTCOMES = frozenset(Outcome) - OPEN_OUTCOMES
+
+
+class Reason(StrEnum):
+    """Why a due time was not run."""
+
+    OVERLAP = "overlap"
+    LATE = "late"
+    SUPERSEDED = "superseded"
+    PAUSED = "paused"
+    DELETED = "deleted"
+    NOT_DUE = "not_due"
+    WORKER_LOST = "worker_lost"
+    CANCELLED = "cancelled"
+
+
+class Stream(StrEnum):
+    """Where a log line came from."""
+
+    STDOUT = "stdout"
+    STDERR = "stderr"
+    SYSTEM = "system"
+
+
+class Level(StrEnum):
+    """How much a log line matters."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"

@@ -1,0 +1,109 @@
+"""What the reconciler knows of each task in Prefect. Only the reconciler writes it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import or_, select, update
+from sqlalchemy.orm import Session
+
+from db.notifications import Topic, notify, of
+from db.specs import AnyTask, parse_task
+from db.tables import Task, TaskStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """A task as Prefect should have it, and what Prefect was told last."""
+
+    task_id: UUID
+    version: int
+    task: AnyTask
+    deleted: bool
+    deployment_id: UUID | None
+    synced_version: int | None
+    applied: dict[str, Any] | None
+    updated_at: datetime
+    sync_error: str | None
+
+
+def _desired() -> Any:
+    return select(Task, TaskStatus).join(TaskStatus, TaskStatus.task_id == Task.id).order_by(Task.updated_at)
+
+
+def unsynced(session: Session, *, limit: int = 500) -> list[Desired]:
+    """The tasks whose version Prefect has not seen, longest waiting first."""
+    behind = or_(TaskStatus.synced_version.is_(None), TaskStatus.synced_version != Task.version)
+    return [_read(row) for row in session.execute(_desired().where(behind).limit(limit))]
+
+
+def everything(session: Session) -> list[Desired]:
+    """Every task that is, or is still to be taken out of, Prefect."""
+    wanted = or_(Task.deleted_at.is_(None), TaskStatus.deployment_id.is_not(None))
+    return [_read(row) for row in session.execute(_desired().where(wanted))]
+
+
+def one(session: Session, task_id: UUID) -> Desired | None:
+    """The task of this id."""
+    row = session.execute(_desired().where(Task.id == task_id)).first()
+    return None if row is None else _read(row)
+
+
+def tasks_of(session: Session, deployment_ids: Sequence[UUID]) -> dict[UUID, Task]:
+    """The tasks of these deployments."""
+    rows = session.execute(
+        select(TaskStatus.deployment_id, Task)
+        .join(Task, TaskStatus.task_id == Task.id)
+        .where(TaskStatus.deployment_id.in_(deployment_ids))
+    )
+    return {row.deployment_id: row.Task for row in rows}
+
+
+def _read(row: Any) -> Desired:
+    task, status = row.Task, row.TaskStatus
+    return Desired(
+        task_id=task.id,
+        version=task.version,
+        task=parse_task(task.spec),
+        deleted=task.deleted_at is not None,
+        deployment_id=status.deployment_id,
+        synced_version=status.synced_version,
+        applied=status.applied,
+        updated_at=task.updated_at,
+        sync_error=status.sync_error,
+    )
+
+
+def record_synced(
+    session: Session, task_id: UUID, *, version: int, deployment_id: UUID | None, applied: dict[str, Any] | None
+) -> None:
+    """Prefect has this version. A version that was made meanwhile stays to be synced."""
+    session.execute(
+        update(TaskStatus)
+        .where(TaskStatus.task_id == task_id)
+        .values(synced_version=version, deployment_id=deployment_id, applied=applied, sync_error=None)
+    )
+    notify(session, [Topic.TASKS, of(Topic.TASKS, task_id)])
+
+
+def record_error(session: Session, task_id: UUID, message: str) -> None:
+    """Prefect would not take this task; the others go on."""
+    changed = session.execute(
+        update(TaskStatus)
+        .where(TaskStatus.task_id == task_id, TaskStatus.sync_error.is_distinct_from(message))
+        .values(sync_error=message)
+        .returning(TaskStatus.task_id)
+    ).first()
+    if changed:
+        notify(session, [Topic.TASKS, of(Topic.TASKS, task_id)])
+
+
+def forget_deployment(session: Session, task_id: UUID) -> None:
+    """Prefect does not have it any more, so it is to be made anew."""
+    session.execute(
+        update(TaskStatus)
+        .where(TaskStatus.task_id == task_id)
+        .values(synced_version=None, deployment_id=None, applied=None)
+    )

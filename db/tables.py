@@ -1,0 +1,305 @@
+"""The tables of the catalogue. What a row may be is guarded here, by the database, and not by the code that writes it.
+
+A task is what people want (`tasks`, one row, with every earlier version in `revisions`) and what is known of it
+(`task_status`). A due time is an instant at which a task's schedule was due, with what became of it. A run is one
+execution, known by the id of its Prefect flow run. Due times, runs and logs are partitioned by month, so that old ones
+can be dropped in milliseconds.
+"""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Computed,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    MetaData,
+    Sequence,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from db.states import FINAL_STATES, OPEN_OUTCOMES, Level, Outcome, RunState, Stream, Trigger
+
+
+def _one_of(column: str, values: Any) -> str:
+    listed = ", ".join(f"'{value}'" for value in sorted(values))
+    return f"{column} IN ({listed})"
+
+
+class Base(DeclarativeBase):
+    """Instants are aware, texts have no length (the doors have limits), documents are JSONB."""
+
+    metadata = MetaData(
+        naming_convention={
+            "pk": "%(table_name)s_pkey",
+            "fk": "%(table_name)s_%(column_0_name)s_fkey",
+            "ck": "%(table_name)s_%(constraint_name)s",
+        }
+    )
+    type_annotation_map = {datetime: DateTime(timezone=True), str: Text(), dict[str, Any]: JSONB()}  # noqa: RUF012
+
+
+class Task(Base):
+    """What a person wants done, as it is now. Written by the commands of db.tasks only."""
+
+    __tablename__ = "tasks"
+    __table_args__ = (
+        CheckConstraint("version >= 1", name="version_counts_from_one"),
+        CheckConstraint("char_length(name) BETWEEN 1 AND 200", name="name_length"),
+        CheckConstraint(
+            "paused OR (pause_reason IS NULL AND paused_until IS NULL)", name="pause_has_a_reason_only_if_paused"
+        ),
+        # A name is free again once its task is in the trash.
+        Index("tasks_name_taken", "name", unique=True, postgresql_where=text("deleted_at IS NULL")),
+        # tasks.list_tasks: a page in order of name, and its search.
+        Index("tasks_by_name", "name", "id"),
+        Index("tasks_search", "name", postgresql_using="gin", postgresql_ops={"name": "gin_trgm_ops"}),
+        Index("tasks_by_tag", text("(spec -> 'tags')"), postgresql_using="gin"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    spec: Mapped[dict[str, Any]]
+    """The document of db.specs; the columns below are read out of it by the database itself."""
+    name: Mapped[str] = mapped_column(Text, Computed("spec ->> 'name'", persisted=True))
+    kind: Mapped[str] = mapped_column(Text, Computed("spec ->> 'kind'", persisted=True))
+    paused: Mapped[bool] = mapped_column(Computed("(spec ->> 'paused')::boolean", persisted=True))
+    pause_reason: Mapped[str | None]
+    paused_until: Mapped[datetime | None]
+    version: Mapped[int]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    deleted_at: Mapped[datetime | None]
+
+
+class TaskStatus(Base):
+    """What is known of a task: one row each, made with it."""
+
+    __tablename__ = "task_status"
+    __table_args__ = (
+        # sync.unsynced: what the reconciler still has to tell Prefect.
+        Index("task_status_by_deployment", "deployment_id", unique=True),
+        Index("task_status_by_plan", "planned_until"),
+        Index("task_status_by_last_state", "last_state"),
+    )
+
+    task_id: Mapped[UUID] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"), primary_key=True)
+
+    # Written by the reconciler (db.sync): what Prefect has.
+    deployment_id: Mapped[UUID | None]
+    synced_version: Mapped[int | None]
+    sync_error: Mapped[str | None]
+    applied: Mapped[dict[str, Any] | None]
+    """What Prefect was told last: a deployment that differs from it was edited in Prefect."""
+
+    # Written with the ledger (db.due_times): due times up to here have their row.
+    planned_until: Mapped[datetime | None]
+
+    # Written with the runs (db.runs): the newest run.
+    last_run_id: Mapped[UUID | None]
+    last_due_at: Mapped[datetime | None]
+    last_state: Mapped[str | None]
+
+
+class Revision(Base):
+    """A version that a task had or has, who made it, and how. Never changed, never removed before its task."""
+
+    __tablename__ = "revisions"
+
+    task_id: Mapped[UUID] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+    actor: Mapped[str]
+    change: Mapped[str]
+    """created, edited, paused, resumed, deleted or restored"""
+    spec: Mapped[dict[str, Any]]
+
+
+class DueTime(Base):
+    """A row of the ledger: an instant at which a task was due, and what became of it.
+
+    Born pending; `running` while the run that claimed it is executed; then final for ever.
+    """
+
+    __tablename__ = "due_times"
+    __table_args__ = (
+        CheckConstraint(_one_of("outcome", Outcome), name="outcome_known"),
+        CheckConstraint(f"(decided_at IS NULL) = ({_one_of('outcome', OPEN_OUTCOMES)})", name="decided_iff_final"),
+        CheckConstraint("outcome NOT IN ('running', 'ran') OR run_id IS NOT NULL", name="a_run_that_ran_has_an_id"),
+        CheckConstraint("outcome NOT IN ('skipped', 'missed') OR reason IS NOT NULL", name="not_run_for_a_reason"),
+        # due_times.open_until: what the worker claims and the reconciler decides.
+        Index("due_times_open", "due_at", "task_id", postgresql_where=text("outcome IN ('pending', 'running')")),
+        {"postgresql_partition_by": "RANGE (due_at)"},
+    )
+
+    task_id: Mapped[UUID] = mapped_column(primary_key=True)
+    due_at: Mapped[datetime] = mapped_column(primary_key=True)
+    task_version: Mapped[int]
+    outcome: Mapped[str]
+    reason: Mapped[str | None]
+    run_id: Mapped[UUID | None]
+    started_at: Mapped[datetime | None]
+    decided_at: Mapped[datetime | None]
+
+    @property
+    def lateness_seconds(self) -> float | None:
+        """Start minus due; None for what was not started."""
+        return None if self.started_at is None else (self.started_at - self.due_at).total_seconds()
+
+
+class Run(Base):
+    """One execution of a task, from the moment that it is asked for or claimed."""
+
+    __tablename__ = "runs"
+    __table_args__ = (
+        CheckConstraint(_one_of("state", RunState), name="state_known"),
+        CheckConstraint(_one_of("trigger", Trigger), name="trigger_known"),
+        CheckConstraint(f"(ended_at IS NOT NULL) = ({_one_of('state', FINAL_STATES)})", name="ended_iff_final"),
+        CheckConstraint("ended_at >= started_at", name="ends_after_it_starts"),
+        # runs.list_runs: a page, newest first, of everything, of a task, of a state.
+        Index("runs_newest", text("due_at DESC"), text("id DESC")),
+        Index("runs_of_task", "task_id", text("due_at DESC"), text("id DESC")),
+        Index("runs_by_state", "state", text("due_at DESC"), text("id DESC")),
+        # runs.open_runs, claims: what somebody still has to finish.
+        Index("runs_open", "task_id", "worker_id", postgresql_where=text("ended_at IS NULL")),
+        # runs.unreported: what Prefect has not been told yet.
+        Index("runs_unreported", "due_at", postgresql_where=text("NOT reported")),
+        {"postgresql_partition_by": "RANGE (due_at)"},
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    """Of the Prefect flow run."""
+    due_at: Mapped[datetime] = mapped_column(primary_key=True)
+    task_id: Mapped[UUID]
+    task_name: Mapped[str]
+    task_version: Mapped[int]
+    trigger: Mapped[str]
+    state: Mapped[str]
+    attempt: Mapped[int] = mapped_column(server_default=text("1"))
+    started_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    worker_id: Mapped[UUID | None]
+    """Who claimed it: nobody else may report on it."""
+    worker: Mapped[str | None]
+    exit_code: Mapped[int | None]
+    error: Mapped[str | None]
+    cancel_requested_at: Mapped[datetime | None]
+    reported: Mapped[bool] = mapped_column(server_default=text("true"))
+    """Whether Prefect has been told of the state, or told us."""
+
+    @property
+    def lateness_seconds(self) -> float | None:
+        """Start minus due; None before the start."""
+        return None if self.started_at is None else (self.started_at - self.due_at).total_seconds()
+
+
+class RunRequest(Base):
+    """Somebody asked for a run now; the reconciler makes it in Prefect and notes its id."""
+
+    __tablename__ = "run_requests"
+    __table_args__ = (
+        # run_requests.open_requests
+        Index("run_requests_open", "requested_at", postgresql_where=text("run_id IS NULL AND refused IS NULL")),
+        Index("run_requests_by_run", "run_id"),
+    )
+
+    # Written by the door.
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    task_id: Mapped[UUID] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"))
+    requested_at: Mapped[datetime]
+    actor: Mapped[str]
+
+    # Written by the reconciler.
+    run_id: Mapped[UUID | None]
+    refused: Mapped[str | None]
+
+
+LINE_NUMBERS = Sequence("run_logs_line", metadata=Base.metadata)
+
+
+class RunLog(Base):
+    """A line that a run printed, or that the system says of it."""
+
+    __tablename__ = "run_logs"
+    __table_args__ = (
+        CheckConstraint(_one_of("level", Level), name="level_known"),
+        CheckConstraint(_one_of("stream", Stream), name="stream_known"),
+        # logs.list_lines
+        Index("run_logs_of_run", "run_id", "id"),
+        {"postgresql_partition_by": "RANGE (at)"},
+    )
+
+    # A sequence of its own: before PostgreSQL 17 a partitioned table cannot have an identity column.
+    id: Mapped[int] = mapped_column(
+        BigInteger, LINE_NUMBERS, server_default=LINE_NUMBERS.next_value(), primary_key=True
+    )
+    at: Mapped[datetime] = mapped_column(primary_key=True)
+    run_id: Mapped[UUID]
+    level: Mapped[str]
+    stream: Mapped[str]
+    message: Mapped[str]
+
+
+class AuditEntry(Base):
+    """Who did what, when. Appended to, never changed."""
+
+    __tablename__ = "audit"
+    __table_args__ = (Index("audit_of_task", "task_id", text("id DESC")),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    at: Mapped[datetime]
+    actor: Mapped[str]
+    change: Mapped[str]
+    task_id: Mapped[UUID | None]
+    task_name: Mapped[str | None]
+    version: Mapped[int | None]
+    details: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+
+
+class Worker(Base):
+    """A worker process, from its start to its end. Written by itself; declared lost by the reconciler."""
+
+    __tablename__ = "workers"
+    __table_args__ = (Index("workers_present", "heartbeat_at", postgresql_where=text("stopped_at IS NULL")),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    work_pool: Mapped[str]
+    host: Mapped[str]
+    pid: Mapped[int]
+    started_at: Mapped[datetime]
+    heartbeat_at: Mapped[datetime]
+    stopped_at: Mapped[datetime | None]
+
+
+class Heartbeat(Base):
+    """When a part that is one of a kind last did its work; for the reconciler, also who holds the lease."""
+
+    __tablename__ = "heartbeats"
+
+    part: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+    details: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+
+
+class IdempotencyKey(Base):
+    """The first answer to a request that carried an `Idempotency-Key`."""
+
+    __tablename__ = "idempotency_keys"
+    __table_args__ = (Index("idempotency_keys_by_age", "created_at"),)
+
+    scope: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    request_hash: Mapped[str]
+    answer: Mapped[dict[str, Any] | None]
+    created_at: Mapped[datetime]
+
+
+PARTITIONED = ("due_times", "runs", "run_logs")

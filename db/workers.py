@@ -1,0 +1,54 @@
+"""Workers: who they are and when they were last heard of."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from db.notifications import Topic, notify
+from db.tables import Worker
+
+HEARTBEAT_SECONDS = 5
+LOST_AFTER = timedelta(seconds=30)
+"""A worker that was not heard of for so long is lost, and what it ran is decided without it."""
+
+
+def register(
+    session: Session, *, worker_id: UUID, name: str, work_pool: str, host: str, pid: int, now: datetime
+) -> None:
+    """Adds a worker that has just started."""
+    session.add(
+        Worker(id=worker_id, name=name, work_pool=work_pool, host=host, pid=pid, started_at=now, heartbeat_at=now)
+    )
+    notify(session, [Topic.WORKERS])
+
+
+def beat(session: Session, worker_id: UUID, *, now: datetime) -> bool:
+    """Notes that the worker lives; False where it was declared lost, so that it must start anew."""
+    found = session.execute(
+        update(Worker)
+        .where(Worker.id == worker_id, Worker.stopped_at.is_(None))
+        .values(heartbeat_at=now)
+        .returning(Worker.id)
+    ).first()
+    return found is not None
+
+
+def stop(session: Session, worker_id: UUID, *, now: datetime) -> None:
+    """The worker has ended, or is declared lost."""
+    session.execute(update(Worker).where(Worker.id == worker_id, Worker.stopped_at.is_(None)).values(stopped_at=now))
+    notify(session, [Topic.WORKERS])
+
+
+def present(session: Session, *, now: datetime) -> Sequence[Worker]:
+    """The workers that were heard of lately."""
+    query = select(Worker).where(Worker.stopped_at.is_(None), Worker.heartbeat_at >= now - LOST_AFTER)
+    return session.scalars(query.order_by(Worker.name)).all()
+
+
+def silent(session: Session, *, now: datetime) -> Sequence[Worker]:
+    """The workers that did not stop and were not heard of for too long."""
+    query = select(Worker).where(Worker.stopped_at.is_(None), Worker.heartbeat_at < now - LOST_AFTER)
+    return session.scalars(query).all()

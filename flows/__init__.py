@@ -1,0 +1,1 @@
+"""Runs: what a worker machine executes, and the work-pool worker that executes it."""
