@@ -3,7 +3,7 @@
 The task's row is locked first, so an edit, a pause or a delete is either before the claim, and counts, or after it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -20,6 +20,8 @@ from db.tables import DueTime, Run, Task, TaskStatus
 ON_TIME = timedelta(seconds=60)
 """A due time that waits longer was missed, as far as `misfire: skip` is concerned."""
 
+FOREIGN = "foreign"
+"""The applied schedule of a deployment that Prefect alone can follow: its runs are nobody's due times."""
 LEDGER_TRIGGERS = (Trigger.SCHEDULE, Trigger.CATCH_UP)
 """Runs of these triggers execute a due time; the others were asked for by somebody."""
 
@@ -113,7 +115,7 @@ def refusal(task: AnyTask, situation: Situation) -> Refusal | None:
 def claim(session: Session, offer: Offer, claimant: Claimant, *, now: datetime) -> Answer:
     """Takes the offered run for the worker, or says why not. At most one worker ever gets `Claimed` for a due time."""
     row = session.execute(
-        select(Task)
+        select(Task, (TaskStatus.applied["schedule"].astext == FOREIGN).label("foreign"))
         .join(TaskStatus, TaskStatus.task_id == Task.id)
         .where(TaskStatus.deployment_id == offer.deployment_id)
         .with_for_update(of=Task, key_share=True)
@@ -124,6 +126,8 @@ def claim(session: Session, offer: Offer, claimant: Claimant, *, now: datetime) 
     if task.deleted_at is not None:
         return StandDown(Reason.DELETED)
     spec = parse_task(task.spec)
+    if row.foreign:
+        offer = replace(offer, trigger=Trigger.PREFECT)
     if offer.trigger in LEDGER_TRIGGERS:
         refused = _refuse_due_time(session, offer, task, spec, now=now)
         if refused is not None:
@@ -177,13 +181,15 @@ def _replace_running(session: Session, task_id: UUID, *, now: datetime) -> None:
 
 def _take(session: Session, offer: Offer, claimant: Claimant, task: Task, spec: AnyTask, *, now: datetime) -> Answer:
     key = RunKey(offer.run_id, offer.due_at)
+    late = offer.trigger is Trigger.SCHEDULE and now - offer.due_at > ON_TIME
+    trigger = Trigger.CATCH_UP if late else offer.trigger
     taken = runs.start(
         session,
         key,
         task_id=task.id,
         task_name=spec.name,
         task_version=task.version,
-        trigger=offer.trigger.value,
+        trigger=trigger.value,
         attempt=1,
         started_at=now,
         worker_id=claimant.id,
@@ -193,9 +199,5 @@ def _take(session: Session, offer: Offer, claimant: Claimant, task: Task, spec: 
         run = runs.get_run(session, offer.run_id)
         return StandDown(Reason.CANCELLED) if run.worker_id is None else Taken()
     if offer.trigger in LEDGER_TRIGGERS:
-        session.execute(
-            update(DueTime)
-            .where(DueTime.task_id == task.id, DueTime.due_at == offer.due_at, DueTime.outcome == Outcome.PENDING)
-            .values(outcome=Outcome.RUNNING, run_id=offer.run_id, started_at=now, task_version=task.version)
-        )
-    return Claimed(key, task.id, task.version, spec, offer.trigger)
+        due_times.begin(session, task.id, key.due_at, run_id=key.id, version=task.version, started_at=now)
+    return Claimed(key, task.id, task.version, spec, trigger)

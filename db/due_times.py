@@ -122,20 +122,26 @@ class Expected:
     task_id: UUID
     due_at: datetime
     deployment_id: UUID | None
+    schedule_id: str | None
     task: AnyTask
 
 
 def pending_until(session: Session, *, until: datetime, limit: int = 2000) -> list[Expected]:
     """The pending due times up to an instant, oldest first, of tasks that are not deleted."""
     rows = session.execute(
-        select(DueTime.task_id, DueTime.due_at, TaskStatus.deployment_id, Task.spec)
+        select(DueTime.task_id, DueTime.due_at, TaskStatus.deployment_id, TaskStatus.applied, Task.spec)
         .join(Task, Task.id == DueTime.task_id)
         .join(TaskStatus, TaskStatus.task_id == Task.id)
         .where(DueTime.outcome == Outcome.PENDING, DueTime.due_at <= until, Task.deleted_at.is_(None))
         .order_by(DueTime.due_at)
         .limit(limit)
     )
-    return [Expected(row.task_id, row.due_at, row.deployment_id, parse_task(row.spec)) for row in rows]
+    return [
+        Expected(
+            row.task_id, row.due_at, row.deployment_id, (row.applied or {}).get("schedule_id"), parse_task(row.spec)
+        )
+        for row in rows
+    ]
 
 
 def settle(
@@ -150,6 +156,28 @@ def settle(
     ).first()
     if found:
         notify(session, [Topic.TASKS, of(Topic.TASKS, task_id)])
+    return found is not None
+
+
+def begin(
+    session: Session, task_id: UUID, due_at: datetime, *, run_id: UUID, version: int, started_at: datetime
+) -> None:
+    """The run executes this due time."""
+    session.execute(
+        update(DueTime)
+        .where(DueTime.task_id == task_id, DueTime.due_at == due_at, DueTime.outcome == Outcome.PENDING)
+        .values(outcome=Outcome.RUNNING, run_id=run_id, started_at=started_at, task_version=version)
+    )
+
+
+def cancel_pending(session: Session, task_id: UUID, due_at: datetime, *, now: datetime) -> bool:
+    """Somebody cancelled the run before it was claimed; False where the due time is not pending any more."""
+    found = session.execute(
+        update(DueTime)
+        .where(DueTime.task_id == task_id, DueTime.due_at == due_at, DueTime.outcome == Outcome.PENDING)
+        .values(outcome=Outcome.CANCELLED, reason=Reason.CANCELLED, decided_at=now)
+        .returning(DueTime.task_id)
+    ).first()
     return found is not None
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import literal, or_, select, tuple_, update
+from sqlalchemy import func, literal, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -70,27 +70,33 @@ def finish(session: Session, key: RunKey, ending: Ending, *, worker_id: UUID) ->
     """Ends the run and decides its due time; False where the run is not this worker's any more."""
     values = {
         "state": ending.state,
-        "ended_at": ending.ended_at,
+        "ended_at": _end(ending),
         "exit_code": ending.exit_code,
         "error": ending.error,
         "reported": False,
     }
     ended = _advance(session, key, Run.worker_id == worker_id, Run.ended_at.is_(None), **values)
     if ended:
-        _decide_due_time(session, key, ending)
+        decide_due_time(session, key, ending)
     return ended
 
 
-def end_unclaimed(session: Session, key: RunKey, ending: Ending) -> bool:
-    """Ends a run that no worker of ours holds, or whose worker is lost."""
-    values = {"state": ending.state, "ended_at": ending.ended_at, "error": ending.error, "reported": False}
-    ended = _advance(session, key, Run.ended_at.is_(None), **values)
+def end_unclaimed(session: Session, key: RunKey, ending: Ending, *, held_by: UUID | None = None) -> bool:
+    """Ends a run that no worker holds, or (`held_by`) whose worker is lost; False where that is not so any more."""
+    holder = Run.worker_id.is_not_distinct_from(held_by)
+    values = {"state": ending.state, "ended_at": _end(ending), "error": ending.error, "reported": False}
+    ended = _advance(session, key, holder, Run.ended_at.is_(None), **values)
     if ended:
-        _decide_due_time(session, key, ending)
+        decide_due_time(session, key, ending)
     return ended
 
 
-def _decide_due_time(session: Session, key: RunKey, ending: Ending) -> None:
+def _end(ending: Ending) -> Any:
+    # Two machines' clocks may differ, and one machine's may be set back: a run never ends before it starts.
+    return func.greatest(Run.started_at, ending.ended_at)
+
+
+def decide_due_time(session: Session, key: RunKey, ending: Ending) -> None:
     """The due time that this run claimed, if it claimed one."""
     crashed = ending.state == RunState.CRASHED
     session.execute(
@@ -126,12 +132,19 @@ def _is(key: RunKey) -> tuple[Any, Any]:
     return Run.id == key.id, Run.due_at == key.due_at
 
 
-def observe(
-    session: Session, key: RunKey, *, state: RunState, started_at: datetime | None, ended_at: datetime | None
-) -> bool:
-    """Notes what Prefect says of a run that none of our warm workers claimed; later states win, a final one stays."""
-    values: dict[str, Any] = {"state": state, "started_at": started_at, "ended_at": ended_at, "reported": True}
-    return _advance(session, key, Run.worker_id.is_(None), Run.ended_at.is_(None), Run.state != state, **values)
+def observe(session: Session, key: RunKey, *, state: RunState, started_at: datetime | None) -> bool:
+    """Notes what Prefect says of a run that no worker of ours claimed; False where it has ended or there is no news."""
+    unclaimed = (Run.worker_id.is_(None), Run.ended_at.is_(None), Run.state != state)
+    return _advance(session, key, *unclaimed, state=state, started_at=started_at)
+
+
+def observe_end(session: Session, key: RunKey, ending: Ending, *, started_at: datetime | None) -> bool:
+    """Notes how, as Prefect says, a run ended that no worker of ours claimed; False where its end is known."""
+    values = {"state": ending.state, "started_at": started_at, "ended_at": ending.ended_at, "error": ending.error}
+    ended = _advance(session, key, Run.worker_id.is_(None), Run.ended_at.is_(None), **values)
+    if ended:
+        decide_due_time(session, key, ending)
+    return ended
 
 
 def request_cancel(session: Session, run_id: UUID, *, now: datetime) -> Run:
@@ -238,11 +251,11 @@ def cancel_requested_of(session: Session, worker_id: UUID) -> Sequence[UUID]:
     return session.scalars(query).all()
 
 
-def lost_runs(session: Session, *, heartbeat_before: datetime) -> Sequence[Run]:
-    """The runs that a worker claimed which has stopped, or not been heard of since."""
-    lost = or_(Worker.stopped_at.is_not(None), Worker.heartbeat_at < heartbeat_before)
-    query = select(Run).join(Worker, Worker.id == Run.worker_id).where(Run.ended_at.is_(None), lost)
-    return session.scalars(query).all()
+def lost_runs(session: Session) -> list[tuple[Run, Worker]]:
+    """The runs whose worker has stopped without ending them, and the worker."""
+    query = select(Run, Worker).join(Worker, Worker.id == Run.worker_id)
+    rows = session.execute(query.where(Run.ended_at.is_(None), Worker.stopped_at.is_not(None)).limit(1000))
+    return [(row.Run, row.Worker) for row in rows]
 
 
 def unreported(session: Session, *, limit: int = 200) -> Sequence[Run]:
@@ -253,3 +266,9 @@ def unreported(session: Session, *, limit: int = 200) -> Sequence[Run]:
 def mark_reported(session: Session, key: RunKey, *, state: RunState) -> None:
     """Prefect knows of this state; a newer one still has to be told."""
     session.execute(update(Run).where(*_is(key), Run.state == state).values(reported=True))
+
+
+def held_by_workers(session: Session, run_ids: Sequence[UUID]) -> set[UUID]:
+    """Which of these runs a worker of ours claimed: what Prefect says of them is an echo."""
+    query = select(Run.id).where(Run.id.in_(run_ids), Run.worker_id.is_not(None))
+    return set(session.scalars(query))

@@ -88,8 +88,8 @@ def record_synced(
     notify(session, [Topic.TASKS, of(Topic.TASKS, task_id)])
 
 
-def record_error(session: Session, task_id: UUID, message: str) -> None:
-    """Prefect would not take this task; the others go on."""
+def record_error(session: Session, task_id: UUID, message: str) -> bool:
+    """Prefect would not take this task; the others go on. False where it said the same before."""
     changed = session.execute(
         update(TaskStatus)
         .where(TaskStatus.task_id == task_id, TaskStatus.sync_error.is_distinct_from(message))
@@ -98,12 +98,11 @@ def record_error(session: Session, task_id: UUID, message: str) -> None:
     ).first()
     if changed:
         notify(session, [Topic.TASKS, of(Topic.TASKS, task_id)])
+    return changed is not None
 
 
-def forget_deployment(session: Session, task_id: UUID) -> None:
-    """Prefect does not have it any more, so it is to be made anew."""
-    session.execute(
-        update(TaskStatus)
-        .where(TaskStatus.task_id == task_id)
-        .values(synced_version=None, deployment_id=None, applied=None)
-    )
+def forget_deployments(session: Session) -> int:
+    """Prefect's database is another one: everything is to be made anew. Returns how many tasks that concerns."""
+    known = TaskStatus.deployment_id.is_not(None)
+    values = {"synced_version": None, "deployment_id": None, "applied": None}
+    return len(session.execute(update(TaskStatus).where(known).values(**values).returning(TaskStatus.task_id)).all())

@@ -1,0 +1,220 @@
+"""Prefect's REST API, as far as the reconciler needs it: one method a call, values instead of documents.
+
+It is spoken to directly, because importing Prefect's own client costs seconds of CPU and its deployment calls do not
+give the schedules the slugs that keep their ids (PATCH of schedules without them makes every waiting run twice).
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID
+
+import httpx
+
+PAGE = 200
+TIMEOUT_SECONDS = 20.0
+
+
+class PrefectUnavailable(Exception):
+    """The Prefect server does not answer, or answers that it cannot: everything waits until it is back."""
+
+
+class PrefectRefused(Exception):
+    """Prefect will not do this one thing, and says why."""
+
+    def __init__(self, message: str, *, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class FlowRun:
+    """A run as Prefect has it."""
+
+    id: UUID
+    deployment_id: UUID | None
+    expected_start_time: datetime
+    state_type: str
+    state_name: str
+    message: str
+    idempotency_key: str
+    auto_scheduled: bool
+    start_time: datetime | None
+    end_time: datetime | None
+
+    @classmethod
+    def of(cls, document: dict[str, Any]) -> "FlowRun":
+        deployment_id = document["deployment_id"]
+        return cls(
+            id=UUID(document["id"]),
+            deployment_id=UUID(deployment_id) if deployment_id else None,
+            expected_start_time=datetime.fromisoformat(document["expected_start_time"]),
+            state_type=document["state_type"] or "PENDING",
+            state_name=document["state_name"] or "",
+            message=(document["state"] or {}).get("message") or "",
+            idempotency_key=document["idempotency_key"] or "",
+            auto_scheduled=bool(document["auto_scheduled"]),
+            start_time=_instant(document["start_time"]),
+            end_time=_instant(document["end_time"]),
+        )
+
+
+def _instant(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+class Prefect:
+    """A connection to the server at `PREFECT_API_URL`, with its credentials."""
+
+    def __init__(self, url: str, *, auth_string: str | None = None, api_key: str | None = None) -> None:
+        user, _, password = (auth_string or "").partition(":")
+        self._http = httpx.Client(
+            base_url=url.rstrip("/"),
+            timeout=TIMEOUT_SECONDS,
+            auth=(user, password) if auth_string else None,
+            headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
+        )
+
+    @classmethod
+    def from_environment(cls) -> "Prefect":
+        """The server that Prefect's own variables name.
+
+        Raises:
+            RuntimeError: they name none.
+        """
+        url = os.environ.get("PREFECT_API_URL", "")
+        if not url:
+            raise RuntimeError("PREFECT_API_URL is not set. Set it to http://host:4200/api.")
+        return cls(
+            url,
+            auth_string=os.environ.get("PREFECT_API_AUTH_STRING"),
+            api_key=os.environ.get("PREFECT_API_KEY"),
+        )
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _call(self, method: str, path: str, json: Any = None) -> Any:
+        try:
+            answer = self._http.request(method, path, json=json)
+        except httpx.HTTPError as error:
+            raise PrefectUnavailable(f"The Prefect server at {self._http.base_url} does not answer: {error}") from error
+        if answer.status_code in (429, 502, 503, 504):
+            raise PrefectUnavailable(f"The Prefect server answers {answer.status_code}: {answer.text[:200]}")
+        if answer.status_code >= 400:
+            raise PrefectRefused(_words(answer), status=answer.status_code)
+        return answer.json() if answer.content else None
+
+    def _found(self, method: str, path: str, json: Any = None) -> Any:
+        """The answer, or None where there is no such thing."""
+        with _or_none():
+            return self._call(method, path, json)
+        return None
+
+    def _pages(self, path: str, query: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        offset = 0
+        while True:
+            page = self._call("POST", path, {**query, "limit": PAGE, "offset": offset})
+            yield from page
+            if len(page) < PAGE:
+                return
+            offset += PAGE
+
+    # The marker: which catalogue this server's deployments belong to.
+
+    def variable(self, name: str) -> Any:
+        """The value of a variable; None where it is not there."""
+        found = self._found("GET", f"/variables/name/{name}")
+        return found["value"] if found else None
+
+    def set_variable(self, name: str, value: str) -> None:
+        if self._found("PATCH", f"/variables/name/{name}", {"value": value}) is None and self.variable(name) is None:
+            self._call("POST", "/variables/", {"name": name, "value": value})
+
+    # Work pools, flows and deployments.
+
+    def has_work_pool(self, name: str) -> bool:
+        return self._found("GET", f"/work_pools/{quote(name)}") is not None
+
+    def ensure_work_pool(self, name: str, *, kind: str) -> None:
+        """Makes the pool unless there is one of this name, whatever its type."""
+        if not self.has_work_pool(name):
+            try:
+                self._call("POST", "/work_pools/", {"name": name, "type": kind})
+            except PrefectRefused as error:
+                if error.status != 409:
+                    raise
+
+    def flow_id(self, name: str) -> UUID:
+        """The id of the flow of this name, which is made if it is not there."""
+        return UUID(self._call("POST", "/flows/", {"name": name})["id"])
+
+    def flow_names(self, ids: set[UUID]) -> dict[UUID, str]:
+        wanted = sorted(str(flow_id) for flow_id in ids)
+        found: dict[UUID, str] = {}
+        for start in range(0, len(wanted), PAGE):
+            query = {"flows": {"id": {"any_": wanted[start : start + PAGE]}}}
+            found |= {UUID(flow["id"]): flow["name"] for flow in self._pages("/flows/filter", query)}
+        return found
+
+    def deployment(self, deployment_id: UUID) -> dict[str, Any] | None:
+        return self._found("GET", f"/deployments/{deployment_id}")  # type: ignore[no-any-return]
+
+    def deployment_named(self, flow: str, name: str) -> dict[str, Any] | None:
+        return self._found("GET", f"/deployments/name/{quote(flow)}/{quote(name)}")  # type: ignore[no-any-return]
+
+    def deployments(self) -> Iterator[dict[str, Any]]:
+        """All of them, in order of name."""
+        return self._pages("/deployments/filter", {"sort": "NAME_ASC"})
+
+    def create_deployment(self, document: dict[str, Any]) -> dict[str, Any]:
+        return self._call("POST", "/deployments/", document)  # type: ignore[no-any-return]
+
+    def update_deployment(self, deployment_id: UUID, changes: dict[str, Any]) -> None:
+        self._call("PATCH", f"/deployments/{deployment_id}", changes)
+
+    def delete_schedule(self, deployment_id: UUID, schedule_id: str) -> None:
+        self._found("DELETE", f"/deployments/{deployment_id}/schedules/{schedule_id}")
+
+    def delete_deployment(self, deployment_id: UUID) -> None:
+        """Gone is gone: no error where it was deleted already."""
+        self._found("DELETE", f"/deployments/{deployment_id}")
+
+    # Runs.
+
+    def flow_runs(self, filters: dict[str, Any], *, sort: str = "NEXT_SCHEDULED_START_TIME_ASC") -> list[FlowRun]:
+        return [FlowRun.of(run) for run in self._pages("/flow_runs/filter", {"flow_runs": filters, "sort": sort})]
+
+    def create_flow_run(self, deployment_id: UUID, *, at: datetime, key: str) -> FlowRun:
+        """A run scheduled at an instant; the same key gives the same run."""
+        state = {"type": "SCHEDULED", "state_details": {"scheduled_time": at.isoformat()}}
+        body = {"state": state, "idempotency_key": key}
+        return FlowRun.of(self._call("POST", f"/deployments/{deployment_id}/create_flow_run", body))
+
+    def set_state(self, run_id: UUID, *, kind: str, name: str, message: str) -> None:
+        """Forces the state; nothing happens to a run that is not there any more."""
+        state = {"type": kind, "name": name, "message": message}
+        self._found("POST", f"/flow_runs/{run_id}/set_state", {"state": state, "force": True})
+
+
+@contextmanager
+def _or_none() -> Iterator[None]:
+    try:
+        yield
+    except PrefectRefused as error:
+        if error.status != 404:
+            raise
+
+
+def _words(answer: httpx.Response) -> str:
+    """What Prefect says is wrong, in one line."""
+    try:
+        document = answer.json()
+    except ValueError:
+        return f"Prefect answers {answer.status_code}."
+    said = document.get("exception_detail") or document.get("detail") or document.get("exception_message")
+    return f"Prefect answers {answer.status_code}: {said}"[:1000]

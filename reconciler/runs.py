@@ -1,0 +1,159 @@
+"""Runs between the two stores: asked for here and made there, cancelled, seen there and noted here, told there."""
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from db import run_requests, runs, sightings
+from db.claims import LEDGER_TRIGGERS, Offer
+from db.engine import Catalogue
+from db.runs import Ending, RunKey
+from db.sightings import Sighting
+from db.states import ACTIVE_STATES, FINAL_STATES, RunState, Trigger
+from db.tables import Run
+from reconciler.due_times import LOOK_AHEAD
+from reconciler.prefect import FlowRun, Prefect, PrefectRefused
+
+log = logging.getLogger(__name__)
+
+TELL_AFTER = timedelta(seconds=20)
+"""A worker tells Prefect itself; what it could not tell for so long is told for it."""
+
+STATES = {
+    "SCHEDULED": RunState.SCHEDULED,
+    "PENDING": RunState.PENDING,
+    "RUNNING": RunState.RUNNING,
+    "PAUSED": RunState.RUNNING,
+    "CANCELLING": RunState.RUNNING,
+    "COMPLETED": RunState.COMPLETED,
+    "FAILED": RunState.FAILED,
+    "CANCELLED": RunState.CANCELLED,
+    "CRASHED": RunState.CRASHED,
+}
+NAMED_STATES = {"TimedOut": RunState.TIMED_OUT, "AwaitingRetry": RunState.RETRYING, "Retrying": RunState.RUNNING}
+TOLD_AS = {
+    RunState.RUNNING: ("RUNNING", "Running"),
+    RunState.RETRYING: ("RUNNING", "Retrying"),
+    RunState.COMPLETED: ("COMPLETED", "Completed"),
+    RunState.FAILED: ("FAILED", "Failed"),
+    RunState.TIMED_OUT: ("FAILED", "TimedOut"),
+    RunState.CRASHED: ("CRASHED", "Crashed"),
+    RunState.CANCELLED: ("CANCELLED", "Cancelled"),
+}
+
+
+def trigger_of(run: FlowRun) -> Trigger:
+    """Why the run exists, as its key tells."""
+    word = run.idempotency_key.partition(" ")[0]
+    if run.auto_scheduled or word == "scheduled":
+        return Trigger.SCHEDULE
+    return Trigger(word) if word in (Trigger.MANUAL, Trigger.CATCH_UP, Trigger.RERUN) else Trigger.PREFECT
+
+
+def state_of(run: FlowRun) -> RunState:
+    """Prefect's state in our words."""
+    return NAMED_STATES.get(run.state_name, STATES[run.state_type])
+
+
+def make_requested(catalogue: Catalogue, prefect: Prefect) -> int:
+    """Makes the runs that somebody asked for; returns how many."""
+    with catalogue.transaction() as session:
+        wanted = run_requests.open_requests(session)
+    made = 0
+    for request in wanted:
+        if request.deployment_id is None:
+            continue
+        try:
+            run = prefect.create_flow_run(request.deployment_id, at=request.requested_at, key=f"manual {request.id}")
+        except PrefectRefused as error:
+            log.warning("Prefect would not take a run of %s: %s", request.task_name, error)
+            continue
+        with catalogue.transaction() as session:
+            run_requests.fulfil(session, request, run.id)
+        made += 1
+    return made
+
+
+def cancel_requested(catalogue: Catalogue, prefect: Prefect, *, now: datetime) -> int:
+    """Cancels in Prefect what no worker of ours holds; returns how many runs that were."""
+    with catalogue.transaction() as session:
+        wanted = [run for run in runs.open_runs(session) if run.cancel_requested_at and run.worker_id is None]
+    for run in wanted:
+        if run.state in ACTIVE_STATES:
+            prefect.set_state(run.id, kind="CANCELLING", name="Cancelling", message="Cancelled in Duetime.")
+            continue
+        ending = Ending(RunState.CANCELLED, now, error="Cancelled before it started.")
+        with catalogue.transaction() as session:
+            runs.end_unclaimed(session, RunKey(run.id, run.due_at), ending)
+    return len(wanted)
+
+
+def upcoming(prefect: Prefect, *, now: datetime) -> list[FlowRun]:
+    """The runs that Prefect holds as scheduled: late, due, and due within the next minute or so."""
+    soon = now + LOOK_AHEAD + timedelta(seconds=5)
+    filters = {
+        "state": {"type": {"any_": ["SCHEDULED"]}},
+        "next_scheduled_start_time": {"before_": soon.isoformat()},
+        "deployment_id": {"is_null_": False},
+    }
+    return prefect.flow_runs(filters)
+
+
+def recent(prefect: Prefect, *, since: datetime) -> list[FlowRun]:
+    """The runs that go on in Prefect, and those that ended since an instant."""
+    active = {"state": {"type": {"any_": ["PENDING", "RUNNING", "PAUSED", "CANCELLING"]}}}
+    return prefect.flow_runs(active) + prefect.flow_runs(
+        {"end_time": {"after_": since.isoformat()}}, sort="END_TIME_DESC"
+    )
+
+
+def observe(catalogue: Catalogue, seen: Sequence[FlowRun], *, now: datetime) -> int:
+    """Notes what Prefect says of runs that are not in the hands of our own workers; returns how much was news."""
+    known = _held_by_workers(catalogue, [run.id for run in seen])
+    news = 0
+    for run in seen:
+        if run.deployment_id is None or run.id in known:
+            continue
+        sighting = Sighting(_offer(run, run.deployment_id), state_of(run), run.start_time, run.end_time, run.message)
+        if _is_nobodys_news(sighting):
+            continue
+        with catalogue.transaction() as session:
+            news += sightings.observe(session, sighting, now=now)
+    return news
+
+
+def _offer(run: FlowRun, deployment_id: UUID) -> Offer:
+    return Offer(run.id, deployment_id, run.expected_start_time, trigger_of(run))
+
+
+def _is_nobodys_news(sighting: Sighting) -> bool:
+    """The ledger and the requests know of their own runs before they begin."""
+    ours = (*LEDGER_TRIGGERS, Trigger.MANUAL)
+    return sighting.offer.trigger in ours and sighting.state in (RunState.SCHEDULED, RunState.RETRYING)
+
+
+def _held_by_workers(catalogue: Catalogue, ids: list[UUID]) -> set[UUID]:
+    with catalogue.transaction() as session:
+        return runs.held_by_workers(session, ids)
+
+
+def tell_prefect(catalogue: Catalogue, prefect: Prefect, *, now: datetime) -> int:
+    """Tells Prefect what nobody else could; returns how many runs that were."""
+    with catalogue.transaction() as session:
+        untold = [run for run in runs.unreported(session) if _told_too_late(run, now=now)]
+    for run in untold:
+        state = RunState(run.state)
+        kind, name = TOLD_AS[state]
+        prefect.set_state(run.id, kind=kind, name=name, message=run.error or f"{name}, as the catalogue has it.")
+        with catalogue.transaction() as session:
+            runs.mark_reported(session, RunKey(run.id, run.due_at), state=state)
+    return len(untold)
+
+
+def _told_too_late(run: Run, *, now: datetime) -> bool:
+    if run.state not in TOLD_AS:
+        return False
+    if run.worker_id is None:
+        return run.state in FINAL_STATES
+    return (run.ended_at or run.started_at or now) < now - TELL_AFTER
