@@ -1,0 +1,1 @@
+"""Starts, stops and watches the parts of Duetime from the command line."""

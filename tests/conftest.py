@@ -1,0 +1,71 @@
+"""One embedded PostgreSQL for the whole test run, whatever the number of pytest's processes, and databases in it."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from cli.postgres import EmbeddedPostgres
+
+HOME_VARIABLE = "DUETIME_TEST_POSTGRES"
+UNSAFE_BUT_FAST = (("fsync", "off"), ("synchronous_commit", "off"), ("full_page_writes", "off"))
+
+FreshDatabase = Callable[..., AbstractContextManager[str]]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Names the server's folder before pytest-xdist starts its workers, which inherit the name."""
+    if not hasattr(config, "workerinput"):
+        home = Path(tempfile.mkdtemp(prefix="duetime-tests-"))
+        home.chmod(0o755)  # as root the server runs as another user
+        os.environ[HOME_VARIABLE] = str(home)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stops the server when all workers are done with it."""
+    if not hasattr(config, "workerinput"):
+        home = Path(os.environ.pop(HOME_VARIABLE))
+        EmbeddedPostgres(home).stop()
+        shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> str:
+    """The run's server, started by the first process that asks."""
+    return EmbeddedPostgres(Path(os.environ[HOME_VARIABLE]), settings=UNSAFE_BUT_FAST).start()
+
+
+@pytest.fixture(scope="session")
+def fresh_database(postgres_url: str) -> FreshDatabase:
+    """`with fresh_database(template="...") as url:` for fixtures of any scope; without a template it is empty."""
+
+    @contextmanager
+    def fresh(template: str = "template1") -> Iterator[str]:
+        name = f"test_{uuid4().hex}"
+        database = sql.Identifier(name)
+        _administer(postgres_url, sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(database, sql.Identifier(template)))
+        try:
+            yield f"{postgres_url.rpartition('/')[0]}/{name}"
+        finally:
+            _administer(postgres_url, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(database))
+
+    return fresh
+
+
+@pytest.fixture
+def database_url(fresh_database: FreshDatabase) -> Iterator[str]:
+    """An empty database of the test's own."""
+    with fresh_database() as url:
+        yield url
+
+
+def _administer(url: str, statement: sql.Composed) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(statement)
