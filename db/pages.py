@@ -32,8 +32,13 @@ def decode_cursor(cursor: str, *, keys: int) -> list[str]:
     """
     try:
         found = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except (ValueError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         raise BadCursor from None
-    if not isinstance(found, list) or len(found) != keys or not all(isinstance(key, str) for key in found):
+    if not isinstance(found, list) or len(found) != keys or not all(_is_text(key) for key in found):
         raise BadCursor
     return found
+
+
+def _is_text(key: object) -> bool:
+    """Whether PostgreSQL could hold it: names have no control characters, so neither has a cursor."""
+    return isinstance(key, str) and key.isprintable()

@@ -1,6 +1,7 @@
 """Runs that somebody asked for: written by a door, made in Prefect by the reconciler."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
@@ -9,7 +10,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from db import audit, runs
-from db.errors import RunNotFound, TaskIsDeleted, TaskNotFound
+from db.errors import RunIsOver, RunNotFound, TaskIsDeleted, TaskNotFound
 from db.notifications import Topic, notify, of
 from db.runs import RunKey
 from db.states import RunState, Trigger
@@ -60,8 +61,10 @@ def open_requests(session: Session, *, limit: int = 200) -> Sequence[OpenRequest
 
 
 def fulfil(session: Session, request: OpenRequest, run_id: UUID) -> None:
-    """Notes the run that Prefect made for the request, and shows it as scheduled."""
-    session.execute(update(RunRequest).where(RunRequest.id == request.id).values(run_id=run_id))
+    """Notes the run that Prefect made for the request, and shows it as scheduled; cancels it if that was asked for."""
+    withdrawn = session.scalar(
+        update(RunRequest).where(RunRequest.id == request.id).values(run_id=run_id).returning(RunRequest.refused)
+    )
     runs.insert_run(
         session,
         RunKey(run_id, request.requested_at),
@@ -71,6 +74,9 @@ def fulfil(session: Session, request: OpenRequest, run_id: UUID) -> None:
         trigger=Trigger.MANUAL.value,
         state=RunState.SCHEDULED.value,
     )
+    if withdrawn is not None:
+        with suppress(RunIsOver):
+            runs.request_cancel(session, run_id, now=request.requested_at)
     notify(session, [Topic.READY, of(Topic.READY, request.id)])
 
 
@@ -104,6 +110,37 @@ def as_waiting_run(session: Session, request_id: UUID) -> Run:
         task_name=row.Task.name,
         task_version=row.Task.version,
         trigger=Trigger.MANUAL,
-        state=RunState.SCHEDULED,
+        state=RunState.CANCELLED if row.RunRequest.refused else RunState.SCHEDULED,
         attempt=1,
+        error=row.RunRequest.refused,
     )
+
+
+def resolve(session: Session, any_id: UUID) -> Run:
+    """The run of this id, or the run of the request of this id, made or still to be made.
+
+    Raises:
+        RunNotFound.
+    """
+    try:
+        return runs.get_run(session, any_id)
+    except RunNotFound:
+        return run_of(session, any_id) or as_waiting_run(session, any_id)
+
+
+def cancel(session: Session, any_id: UUID, *, now: datetime) -> Run:
+    """Asks for the run to be cancelled, by its id or its request's, also before it is made.
+
+    Raises:
+        RunNotFound, RunIsOver.
+    """
+    request = session.get(RunRequest, any_id, with_for_update=True, populate_existing=True)
+    if request is None:
+        return runs.request_cancel(session, any_id, now=now)
+    if request.run_id is not None:
+        return runs.request_cancel(session, request.run_id, now=now)
+    if request.refused is not None:
+        raise RunIsOver(RunState.CANCELLED)
+    request.refused = "Cancelled before it was made."
+    session.flush()
+    return as_waiting_run(session, any_id)

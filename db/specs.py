@@ -1,5 +1,6 @@
 """What a person says about a task, checked: the one definition that every door uses (page, REST, code)."""
 
+import json
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -34,6 +35,7 @@ DEFAULT_WORK_POOL = "default"
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")
 _CALLABLE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\Z")
+_ESCAPED_NUL = re.compile(r"(?<!\\)(\\\\)*\\u0000")
 _EXPECT_STATUS = re.compile(r"([1-5]xx|[1-5]\d\d)(,([1-5]xx|[1-5]\d\d))*\Z")
 
 
@@ -61,14 +63,17 @@ def _without_nul(value: str) -> str:
 
 
 def _json_size(value: Any) -> Any:
-    if len(_JSON.dump_json(value)) > MAX_JSON:
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        size = len(text.encode())
+    except (ValueError, RecursionError):
+        raise PydanticCustomError("json", "Must be JSON: finite numbers, valid text, not nested deeply.") from None
+    if size > MAX_JSON:
         raise PydanticCustomError("too_long", "Must not be larger than 256 KiB as JSON.")
-    if "\\u0000" in _JSON.dump_json(value).decode():
+    if _ESCAPED_NUL.search(text):
         raise PydanticCustomError("nul", "Must not contain the NUL character.")
     return value
 
-
-_JSON: TypeAdapter[Any] = TypeAdapter(Any)
 
 Name = Annotated[
     str, Field(min_length=1, max_length=MAX_NAME), AfterValidator(_without_nul), AfterValidator(_printable)

@@ -1,0 +1,1 @@
+"""The REST API: what programs do with tasks, runs and the ledger."""

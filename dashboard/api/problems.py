@@ -1,0 +1,126 @@
+"""Errors become problems here, once for all routes: none leaves the API in another form."""
+
+import logging
+import secrets
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from dashboard.problems import problem
+from db.errors import (
+    BadCursor,
+    CatalogueError,
+    CatalogueUnavailable,
+    IdempotencyKeyReused,
+    RunIsOver,
+    RunNotFound,
+    StaleVersion,
+    TaskIsDeleted,
+    TaskIsNotDeleted,
+    TaskNameTaken,
+    TaskNotFound,
+)
+from db.specs import FieldError, InvalidTask, error_of
+
+log = logging.getLogger(__name__)
+
+RETRY_AFTER_SECONDS = 5
+KINDS: Mapping[type[CatalogueError], tuple[int, str]] = {
+    TaskNotFound: (404, "task-not-found"),
+    RunNotFound: (404, "run-not-found"),
+    TaskNameTaken: (409, "task-name-taken"),
+    TaskIsDeleted: (409, "task-is-deleted"),
+    TaskIsNotDeleted: (409, "task-is-not-deleted"),
+    RunIsOver: (409, "run-is-over"),
+    StaleVersion: (412, "stale-version"),
+    BadCursor: (422, "bad-cursor"),
+    IdempotencyKeyReused: (422, "idempotency-key-reused"),
+    CatalogueUnavailable: (503, "catalogue-unavailable"),
+}
+FIELDS: Mapping[type[CatalogueError], str] = {BadCursor: "cursor", IdempotencyKeyReused: "Idempotency-Key"}
+HEADERS = {"if-match": "If-Match", "idempotency-key": "Idempotency-Key"}
+
+
+class Refusal(Exception):
+    """A request that is answered with a problem; the arguments are those of `problem`."""
+
+    def __init__(self, status: int, detail: str, **members: Any) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.members = status, detail, members
+
+
+def invalid(errors: Iterable[FieldError]) -> JSONResponse:
+    """422: the input is wrong in these fields."""
+    listed = [error.model_dump() for error in errors]
+    detail = "; ".join(f"{error['field']}: {error['message']}" for error in listed[:5])
+    return problem(422, detail, kind="invalid-input", errors=listed)
+
+
+def install(app: FastAPI) -> None:
+    """Teaches the application to answer every error with a problem."""
+    app.add_exception_handler(Refusal, _refused)
+    app.add_exception_handler(CatalogueError, _catalogue_error)
+    app.add_exception_handler(InvalidTask, _invalid_task)
+    app.add_exception_handler(RequestValidationError, _invalid_request)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def _refused(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Refusal)
+    return problem(error.status, error.detail, **error.members)
+
+
+def _catalogue_error(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, CatalogueError)
+    status, kind = KINDS[type(error)]
+    members: dict[str, Any] = {}
+    if type(error) in FIELDS:
+        members["errors"] = [{"field": FIELDS[type(error)], "message": str(error)}]
+    if status == 503:
+        members["headers"] = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+    return problem(status, str(error), kind=kind, **members)
+
+
+def _invalid_task(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, InvalidTask)
+    return invalid(error.errors)
+
+
+def _invalid_request(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    found = error.errors()
+    if any(one["loc"][0] == "path" for one in found):
+        return problem(404, "There is no such thing: its id is not a UUID.", kind="not-an-id")
+    return invalid(_field_error(one) for one in found)
+
+
+def _field_error(error: Any) -> FieldError:
+    place, *rest = error["loc"]
+    if place != "body":
+        rest = [HEADERS.get(str(part), part) for part in rest]
+    if not rest and error["type"] == "missing":
+        return FieldError(field="body", message="A JSON body is required.")
+    return error_of({**error, "loc": rest})
+
+
+def _http_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    headers = error.headers or {}
+    detail = str(error.detail)
+    if error.status_code == 404:
+        detail = f"There is nothing at {request.url.path}. The API is described at /api/docs."
+    if error.status_code == 405:
+        detail = f"{request.method} is not possible here. Use {headers.get('Allow', 'another method')}."
+    return problem(error.status_code, detail, headers=headers)
+
+
+def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    reference = secrets.token_hex(4)
+    log.error("%s %s failed, reference %s", request.method, request.url.path, reference, exc_info=error)
+    detail = f"Something went wrong here. The log tells more under the reference {reference}."
+    return problem(500, detail, kind="unexpected", reference=reference)
