@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from db.tables import PARTITIONED
+PARTITIONED = ("due_times", "runs", "run_logs")
 
 MONTHS_BACK = 3
 MONTHS_AHEAD = 3

@@ -1,7 +1,5 @@
 """What a person says about a task, checked: the one definition that every door uses (page, REST, code)."""
 
-import json
-import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
@@ -9,12 +7,7 @@ from uuid import UUID
 
 from pydantic import (
     AfterValidator,
-    AnyHttpUrl,
-    AwareDatetime,
-    BaseModel,
-    ConfigDict,
     Field,
-    JsonValue,
     TypeAdapter,
     ValidationError,
     field_validator,
@@ -22,90 +15,22 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from db.actions import FlowAction, HttpAction, PythonAction, ShellAction
 from db.schedules import Cron, Manual, Once, Schedule, ScheduleError, check_cron, check_zone
 from db.states import Backoff, Kind, Misfire, OnCrash, Overlap
+from db.values import MAX_SECONDS, Instant, Name, Seconds, Strict, Tag, without_nul
 
-MAX_NAME = 200
-MAX_COMMAND = 64 * 1024
-MAX_JSON = 256 * 1024
-MAX_SECONDS = 366 * 24 * 3600
 MAX_TAGS = 50
 DEFAULT_WORK_POOL = "default"
-
-_ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")
-_CALLABLE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\Z")
-_ESCAPED_NUL = re.compile(r"(?<!\\)(\\\\)*\\u0000")
-_EXPECT_STATUS = re.compile(r"([1-5]xx|[1-5]\d\d)(,([1-5]xx|[1-5]\d\d))*\Z")
-
-
-def _printable(value: str) -> str:
-    """One line, not blank, without control or invisible formatting characters."""
-    value = value.strip()
-    if not value:
-        raise PydanticCustomError("blank", "Must not be blank.")
-    if not value.isprintable():
-        raise PydanticCustomError(
-            "not_printable", "Use printable characters only: no line breaks or control characters."
-        )
-    return value
-
-
-def _without_nul(value: str) -> str:
-    """PostgreSQL and exec(3) both end a text at NUL."""
-    if "\0" in value:
-        raise PydanticCustomError("nul", "Must not contain the NUL character.")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise PydanticCustomError("surrogate", "Must be valid Unicode text.") from None
-    return value
-
-
-def _json_size(value: Any) -> Any:
-    try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-        size = len(text.encode())
-    except (ValueError, RecursionError):
-        raise PydanticCustomError("json", "Must be JSON: finite numbers, valid text, not nested deeply.") from None
-    if size > MAX_JSON:
-        raise PydanticCustomError("too_long", "Must not be larger than 256 KiB as JSON.")
-    if _ESCAPED_NUL.search(text):
-        raise PydanticCustomError("nul", "Must not contain the NUL character.")
-    return value
-
-
-Name = Annotated[
-    str, Field(min_length=1, max_length=MAX_NAME), AfterValidator(_without_nul), AfterValidator(_printable)
-]
-Tag = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_without_nul), AfterValidator(_printable)]
-Text = Annotated[str, AfterValidator(_without_nul)]
-JsonObject = Annotated[dict[Text, JsonValue], AfterValidator(_json_size)]
-Seconds = Annotated[int, Field(ge=0, le=MAX_SECONDS)]
-
-
-def _in_postgres_range(value: datetime) -> datetime:
-    if not 1971 <= value.year <= 9000:
-        raise PydanticCustomError("out_of_range", "Use a year from 1971 to 9000.")
-    return value.astimezone(UTC)
-
-
-Instant = Annotated[AwareDatetime, AfterValidator(_in_postgres_range)]
-
-
-class Strict(BaseModel):
-    """A frozen value that refuses fields it does not know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class CronSchedule(Strict):
     """Due whenever the expression matches the wall clock of the time zone."""
 
     kind: Literal["cron"] = "cron"
-    cron: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_without_nul)]
+    cron: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(without_nul)]
     """Five fields, or six with seconds last, or an alias such as `@daily`."""
-    timezone: Annotated[str, Field(max_length=100), AfterValidator(_without_nul)] = "UTC"
+    timezone: Annotated[str, Field(max_length=100), AfterValidator(without_nul)] = "UTC"
 
     @field_validator("cron", "timezone")
     @classmethod
@@ -143,106 +68,6 @@ class ManualSchedule(Strict):
 ScheduleSpec = Annotated[CronSchedule | OnceSchedule | ManualSchedule, Field(discriminator="kind")]
 
 
-def _named_like_variables(env: dict[str, str]) -> dict[str, str]:
-    for name in env:
-        if not _ENVIRONMENT_NAME.match(name):
-            raise PydanticCustomError(
-                "env_name", "{name} is not a variable name. Use letters, digits and _.", {"name": repr(name)}
-            )
-    return _json_size(env)  # type: ignore[no-any-return]
-
-
-class ShellAction(Strict):
-    """A command for `/bin/sh -c`."""
-
-    command: Annotated[str, Field(min_length=1, max_length=MAX_COMMAND), AfterValidator(_without_nul)]
-    env: Annotated[dict[Text, Text], AfterValidator(_named_like_variables)] = {}
-    cwd: Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_without_nul)] | None = None
-    success_exit_codes: Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=1, max_length=256)] = [0]
-
-    @field_validator("command")
-    @classmethod
-    def _not_blank(cls, value: str) -> str:
-        if not value.strip():
-            raise PydanticCustomError("blank", "Must not be blank.")
-        return value
-
-
-class HttpAction(Strict):
-    """An HTTP request, sent with an `Idempotency-Key` of task and due time."""
-
-    method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = "POST"
-    url: Annotated[str, Field(min_length=1, max_length=8192), AfterValidator(_without_nul)]
-    headers: Annotated[dict[Text, Text], AfterValidator(_json_size)] = {}
-    body: Annotated[str, Field(max_length=MAX_JSON), AfterValidator(_without_nul)] | None = None
-    json_body: Annotated[JsonValue, AfterValidator(_json_size), Field(alias="json")] = None
-    expect_status: Annotated[str, Field(max_length=200), AfterValidator(_without_nul)] = "2xx"
-    """Codes and classes of codes that count as success, such as `2xx` or `200,204`."""
-    follow_redirects: bool = True
-    verify_tls: bool = True
-
-    @field_validator("method", mode="before")
-    @classmethod
-    def _upper(cls, value: Any) -> Any:
-        return value.upper() if isinstance(value, str) else value
-
-    @field_validator("url")
-    @classmethod
-    def _http(cls, value: str) -> str:
-        try:
-            TypeAdapter(AnyHttpUrl).validate_python(value)
-        except ValidationError:
-            raise PydanticCustomError("url", "Must be a URL that starts with http:// or https://.") from None
-        return value
-
-    @field_validator("headers")
-    @classmethod
-    def _header_lines(cls, value: dict[str, str]) -> dict[str, str]:
-        for name, text in value.items():
-            if not _HEADER_NAME.match(name) or not text.isascii() or not (text + " ").isprintable():
-                raise PydanticCustomError("header", "{name} is not a valid header.", {"name": repr(name)})
-        return value
-
-    @field_validator("expect_status")
-    @classmethod
-    def _codes(cls, value: str) -> str:
-        folded = value.replace(" ", "").lower()
-        if not _EXPECT_STATUS.match(folded):
-            raise PydanticCustomError("expect_status", "Use codes or classes, such as 2xx or 200,204.")
-        return folded
-
-    @model_validator(mode="after")
-    def _one_body(self) -> Self:
-        if self.body is not None and self.json_body is not None:
-            raise PydanticCustomError("two_bodies", "Give body or json, not both.")
-        return self
-
-
-def _importable_path(value: str) -> str:
-    if not _CALLABLE.match(value):
-        raise PydanticCustomError("callable", "Write it as package.module:name.")
-    return value
-
-
-ImportPath = Annotated[
-    str, Field(min_length=3, max_length=500), AfterValidator(_importable_path), AfterValidator(_without_nul)
-]
-
-
-class PythonAction(Strict):
-    """A function that can be imported on the worker, called with keyword arguments."""
-
-    callable: ImportPath
-    kwargs: JsonObject = {}
-
-
-class FlowAction(Strict):
-    """A Prefect flow that can be imported on the worker."""
-
-    entrypoint: Annotated[str, Field(min_length=3, max_length=500), AfterValidator(_without_nul)]
-    parameters: JsonObject = {}
-
-
 def _distinct(tags: list[str]) -> list[str]:
     return sorted(set(tags))
 
@@ -251,7 +76,7 @@ class _Task(Strict):
     """What every kind of task has."""
 
     name: Name
-    description: Annotated[str, Field(max_length=5000), AfterValidator(_without_nul)] = ""
+    description: Annotated[str, Field(max_length=5000), AfterValidator(without_nul)] = ""
     tags: Annotated[list[Tag], AfterValidator(_distinct), Field(max_length=MAX_TAGS)] = []
     schedule: ScheduleSpec
     starts_at: Instant | None = None
@@ -347,10 +172,11 @@ def as_document(task: AnyTask) -> dict[str, Any]:
 
 def field_errors(error: ValidationError) -> list[FieldError]:
     """Pydantic's errors with the paths that a client knows, without the tags of unions."""
-    return [_field_error(e) for e in error.errors()]
+    return [field_error(e) for e in error.errors()]
 
 
-def _field_error(error: Any) -> FieldError:
+def field_error(error: Any) -> FieldError:
+    """One of pydantic's errors, as `ValidationError.errors()` lists them."""
     path = field_path(error["loc"])
     if not error["type"].startswith("union_tag"):
         message = str(error["msg"])

@@ -300,6 +300,3 @@ class IdempotencyKey(Base):
     request_hash: Mapped[str]
     answer: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime]
-
-
-PARTITIONED = ("due_times", "runs", "run_logs")

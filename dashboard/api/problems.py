@@ -24,7 +24,7 @@ from db.errors import (
     TaskNameTaken,
     TaskNotFound,
 )
-from db.specs import FieldError, InvalidTask, error_of
+from db.specs import FieldError, InvalidTask, field_error
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ def _field_error(error: Any) -> FieldError:
         rest = [HEADERS.get(str(part), part) for part in rest]
     if not rest and error["type"] == "missing":
         return FieldError(field="body", message="A JSON body is required.")
-    return error_of({**error, "loc": rest})
+    return field_error({**error, "loc": rest})
 
 
 def _http_error(request: Request, error: Exception) -> JSONResponse:

@@ -1,0 +1,184 @@
+"""Tasks as they are shown: one with what is known of it, and pages of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, func, literal, or_, select, tuple_
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Session
+
+from db import due_times, runs
+from db.errors import BadCursor, TaskNotFound
+from db.pages import Page, decode_cursor, encode_cursor
+from db.specs import AnyTask, parse_task
+from db.states import ACTIVE_STATES, Kind, RunState
+from db.tables import Run, Task, TaskStatus
+
+PROBLEM_STATES = (RunState.FAILED, RunState.CRASHED, RunState.TIMED_OUT)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskView:
+    """A task as it is shown: what was asked for, and what is known of it."""
+
+    id: UUID
+    version: int
+    spec: AnyTask
+    pause_reason: str | None
+    paused_until: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    deleted_at: datetime | None
+    synced_version: int | None
+    sync_error: str | None
+    deployment_id: UUID | None
+    next_due_at: datetime | None
+    last_run: Run | None
+
+    @property
+    def deployed(self) -> bool:
+        """Whether Prefect has this very version."""
+        return self.synced_version == self.version
+
+
+class TaskFilter(StrEnum):
+    """The states that a list of tasks can be narrowed to."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    RUNNING = "running"
+    FAILED = "failed"
+    DELETED = "deleted"
+
+
+def get_task(session: Session, task_id: UUID, *, now: datetime) -> TaskView:
+    """The task, also when it is in the trash.
+
+    Raises:
+        TaskNotFound.
+    """
+    row = session.execute(_views().where(Task.id == task_id)).first()
+    if row is None:
+        raise TaskNotFound(task_id)
+    return _view(row.Task, row.TaskStatus, runs.get_many(session, _last_runs([row])), now=now)
+
+
+def list_tasks(
+    session: Session,
+    *,
+    search: str = "",
+    tag: str | None = None,
+    kind: Kind | None = None,
+    state: TaskFilter | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
+    now: datetime,
+) -> Page[TaskView]:
+    """A page of tasks in order of name, without the trash unless `state` is `deleted`.
+
+    Raises:
+        BadCursor: the cursor is not one of ours.
+    """
+    query = _views().where(*_conditions(search=search, tag=tag, kind=kind, state=state))
+    if cursor is not None:
+        name, task_id = decode_cursor(cursor, keys=2)
+        query = query.where(tuple_(Task.name, Task.id) > tuple_(literal(name), literal(_uuid(task_id))))
+    rows = session.execute(query.order_by(Task.name, Task.id).limit(limit + 1)).all()
+    shown = rows[:limit]
+    last_runs = runs.get_many(session, _last_runs(shown))
+    items = [_view(row.Task, row.TaskStatus, last_runs, now=now) for row in shown]
+    more = len(rows) > limit
+    return Page(items, encode_cursor(items[-1].spec.name, str(items[-1].id)) if more else None)
+
+
+def count_tasks(
+    session: Session,
+    *,
+    search: str = "",
+    tag: str | None = None,
+    kind: Kind | None = None,
+    state: TaskFilter | None = None,
+) -> int:
+    """How many tasks the same filters of `list_tasks` find."""
+    query = select(func.count()).select_from(Task).join(TaskStatus, TaskStatus.task_id == Task.id)
+    return session.scalar(query.where(*_conditions(search=search, tag=tag, kind=kind, state=state))) or 0
+
+
+def list_tags(session: Session, *, limit: int = 200) -> Sequence[str]:
+    """The tags in use, in order."""
+    tags = func.jsonb_array_elements_text(Task.spec["tags"]).label("tag")
+    query = select(tags).where(Task.deleted_at.is_(None)).distinct().order_by("tag").limit(limit)
+    return session.scalars(query).all()
+
+
+def _views() -> Select[tuple[Task, TaskStatus]]:
+    return select(Task, TaskStatus).join(TaskStatus, TaskStatus.task_id == Task.id)
+
+
+def _conditions(
+    *, search: str, tag: str | None, kind: Kind | None, state: TaskFilter | None
+) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = [_in_state(state)]
+    if search.strip():
+        found.append(Task.name.ilike(f"%{_literally(search.strip())}%", escape="\\"))
+    if tag:
+        found.append(Task.spec["tags"].op("@>")(literal([tag], JSONB)))
+    if kind is not None:
+        found.append(Task.kind == kind)
+    return found
+
+
+def _in_state(state: TaskFilter | None) -> ColumnElement[bool]:
+    live = Task.deleted_at.is_(None)
+    match state:
+        case TaskFilter.DELETED:
+            return Task.deleted_at.is_not(None)
+        case TaskFilter.PAUSED:
+            return live & Task.paused
+        case TaskFilter.ACTIVE:
+            return live & ~Task.paused
+        case TaskFilter.RUNNING:
+            return live & TaskStatus.last_state.in_(ACTIVE_STATES)
+        case TaskFilter.FAILED:
+            return live & or_(TaskStatus.last_state.in_(PROBLEM_STATES), TaskStatus.sync_error.is_not(None))
+        case _:
+            return live
+
+
+def _literally(search: str) -> str:
+    return search.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_").replace("\0", "")
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise BadCursor from None
+
+
+def _last_runs(rows: Sequence[Any]) -> list[tuple[UUID, datetime]]:
+    return [(row.TaskStatus.last_run_id, row.TaskStatus.last_due_at) for row in rows if row.TaskStatus.last_run_id]
+
+
+def _view(task: Task, status: TaskStatus, last_runs: dict[UUID, Run], *, now: datetime) -> TaskView:
+    spec = parse_task(task.spec)
+    dormant = task.deleted_at is not None or spec.paused
+    return TaskView(
+        id=task.id,
+        version=task.version,
+        spec=spec,
+        pause_reason=task.pause_reason,
+        paused_until=task.paused_until,
+        created_at=task.created_at,
+        updated_at=task.updated_at,
+        deleted_at=task.deleted_at,
+        synced_version=status.synced_version,
+        sync_error=status.sync_error,
+        deployment_id=status.deployment_id,
+        next_due_at=None if dormant else due_times.first_after(spec, now=now),
+        last_run=last_runs.get(status.last_run_id) if status.last_run_id else None,
+    )
