@@ -13,6 +13,8 @@ import pytest
 from psycopg import sql
 
 from cli.postgres import EmbeddedPostgres
+from db.engine import Catalogue
+from db.migrate import migrate
 
 HOME_VARIABLE = "DUETIME_TEST_POSTGRES"
 UNSAFE_BUT_FAST = (("fsync", "off"), ("synchronous_commit", "off"), ("full_page_writes", "off"))
@@ -57,6 +59,23 @@ def fresh_database(postgres_url: str) -> FreshDatabase:
             _administer(postgres_url, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(database))
 
     return fresh
+
+
+@pytest.fixture(scope="session")
+def migrated(fresh_database: FreshDatabase) -> Iterator[str]:
+    """The name of a database with the catalogue's tables and nothing in them, to be a template."""
+    with fresh_database() as url:
+        migrate(url)
+        yield url.rpartition("/")[2]
+
+
+@pytest.fixture
+def catalogue(fresh_database: FreshDatabase, migrated: str) -> Iterator[Catalogue]:
+    """An empty catalogue of the test's own, in which transactions are really committed."""
+    with fresh_database(template=migrated) as url:
+        catalogue = Catalogue(url, application_name="duetime-test")
+        yield catalogue
+        catalogue.close()
 
 
 @pytest.fixture

@@ -1,0 +1,70 @@
+"""An attempt: one execution of an action, what it is given and what it gives back. Every kind has this shape."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+from uuid import UUID
+
+from db.actions import FlowAction, HttpAction, PythonAction, ShellAction
+from db.states import Level, RunState, Stream
+
+Action = ShellAction | HttpAction | PythonAction | FlowAction
+
+KILL_AFTER_SECONDS = 10
+"""How long a process group may go on after SIGTERM before it gets SIGKILL."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What is to be executed, and for whom."""
+
+    task_id: UUID
+    task_name: str
+    run_id: UUID
+    due_at: datetime
+    number: int
+    """Counts from 1."""
+    action: Action
+    timeout_seconds: float | None
+
+    def environment(self) -> Mapping[str, str]:
+        """What a process is told of its task."""
+        return {
+            "DUETIME_TASK": self.task_name,
+            "DUETIME_TASK_ID": str(self.task_id),
+            "DUETIME_RUN_ID": str(self.run_id),
+            "DUETIME_DUE_AT": self.due_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+            "DUETIME_ATTEMPT": str(self.number),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How an attempt ended: completed, failed, timed_out, cancelled or crashed."""
+
+    state: RunState
+    exit_code: int | None = None
+    error: str | None = None
+    """For a person, in one or a few lines."""
+    told_prefect: bool = False
+    """Whether a Prefect engine ran it, which has told Prefect of the end by itself."""
+
+
+class Output(Protocol):
+    """Where an attempt writes; called from its event loop, never blocks."""
+
+    def write(self, message: str, *, stream: Stream, level: Level = Level.INFO) -> None:
+        """One line, without its line break."""
+
+
+class Perform(Protocol):
+    """What each kind's module offers."""
+
+    async def __call__(self, attempt: Attempt, output: Output, cancel: asyncio.Event) -> Result:
+        """Executes the attempt to its end; never raises for what the action does.
+
+        When `cancel` is set: SIGTERM, SIGKILL after `KILL_AFTER_SECONDS`, and `cancelled` as the result. When the
+        coroutine itself is cancelled, everything that it started is killed before it ends.
+        """
