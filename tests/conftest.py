@@ -16,6 +16,8 @@ from cli.postgres import EmbeddedPostgres
 from db.engine import Catalogue
 from db.migrate import migrate
 
+pytest_plugins = ["tests.prefect_server"]
+
 HOME_VARIABLE = "DUETIME_TEST_POSTGRES"
 UNSAFE_BUT_FAST = (("fsync", "off"), ("synchronous_commit", "off"), ("full_page_writes", "off"))
 

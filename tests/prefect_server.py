@@ -1,0 +1,102 @@
+"""A real Prefect server for the tests of one pytest process, on a database of its own."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.conftest import FreshDatabase
+from tests.system import free_port
+from tests.waiting import wait_until
+
+
+@dataclass
+class PrefectServer:
+    """A server that can be stopped and started again, as its clients see it."""
+
+    database_url: str
+    home: Path
+    port: int
+    process: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def url(self) -> str:
+        """What `PREFECT_API_URL` is to be."""
+        return f"http://127.0.0.1:{self.port}/api"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """This process's environment, with nothing of Prefect's but how to reach this server."""
+        plain = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "DUETIME_"))}
+        return plain | {
+            "PREFECT_API_URL": self.url,
+            "PREFECT_HOME": str(self.home),
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "DO_NOT_TRACK": "1",
+            "PREFECT_CLIENT_CSRF_SUPPORT_ENABLED": "false",
+            "PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED": "false",
+            "PREFECT_TELEMETRY_ENABLE_RESOURCE_METRICS": "false",
+        }
+
+    def start(self) -> None:
+        address = self.database_url.replace("postgresql://", "postgresql+asyncpg://", 1)
+        environment = self.environment | {
+            "PREFECT_SERVER_DATABASE_CONNECTION_URL": address,
+            "PREFECT_SERVER_API_HOST": "127.0.0.1",
+            "PREFECT_SERVER_API_PORT": str(self.port),
+            "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+            "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+        }
+        words = ["-m", "uvicorn", "--factory", "prefect.server.api.server:create_app", "--log-level", "warning"]
+        with (self.home / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, *words, "--port", str(self.port)], env=environment, stdout=log, stderr=log
+            )
+        wait_until(self._answers, "the Prefect server to answer", seconds=90)
+
+    def _answers(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, (self.home / "server.log").read_text()
+        try:
+            return httpx.get(f"{self.url}/ready", timeout=5).is_success
+        except httpx.TransportError:
+            return False
+
+    def stop(self) -> None:
+        """At once: what it holds is in its database."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(10)
+            self.process = None
+
+    def forget_everything(self) -> None:
+        """No deployments, runs, pools or variables are left."""
+        with httpx.Client(base_url=self.url, timeout=20) as http:
+            for noun in ("deployments", "flow_runs", "flows", "work_pools", "variables"):
+                while found := http.post(f"/{noun}/filter", json={"limit": 200}).raise_for_status().json():
+                    for one in found:
+                        name = one["name"] if noun == "work_pools" else one["id"]
+                        http.delete(f"/{noun}/{name}").raise_for_status()
+
+
+@pytest.fixture(scope="session")
+def shared_prefect_server(fresh_database: FreshDatabase) -> Iterator[PrefectServer]:
+    """The process's server; with what earlier tests left in it."""
+    with fresh_database() as url, tempfile.TemporaryDirectory(prefix="duetime-prefect-") as home:
+        server = PrefectServer(url, Path(home), free_port())
+        server.start()
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def prefect_server(shared_prefect_server: PrefectServer) -> PrefectServer:
+    """A running server with nothing in it."""
+    shared_prefect_server.forget_everything()
+    return shared_prefect_server
