@@ -1,0 +1,156 @@
+"""Runs between the two stores, and due times served, on a real Prefect server."""
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from db import claims, due_times, run_requests, runs, workers
+from db.claims import Claimant, Claimed, Offer
+from db.runs import Ending, RunKey
+from db.states import Outcome, RunState, Trigger
+from reconciler import due_times as serving
+from reconciler import runs as passes
+from reconciler.workers import declare_lost
+from tests.reconciler.conftest import World, now
+
+pytestmark = pytest.mark.xdist_group("prefect")
+
+
+def serve(world: World, at: datetime) -> int:
+    return serving.serve(world.catalogue, world.prefect, passes.upcoming(world.prefect, now=at), now=at)
+
+
+def observe(world: World, at: datetime) -> int:
+    seen = [*passes.upcoming(world.prefect, now=at), *passes.recent(world.prefect, since=at - timedelta(minutes=1))]
+    return passes.observe(world.catalogue, seen, now=at)
+
+
+def flow_runs(world: World, deployment_id: UUID | None) -> list[dict[str, Any]]:
+    query = {"deployments": {"id": {"any_": [str(deployment_id)]}}}
+    return world.call("POST", "/flow_runs/filter", query)  # type: ignore[no-any-return]
+
+
+def a_claimed_run(world: World, *, command: str = "true") -> RunKey:
+    """A run of a once task that is due now, claimed by a worker that was heard of just now."""
+    task = world.deployed(f"due {uuid4()}", action={"command": command}, schedule=once_in(1))
+    serve(world, now())
+    run = flow_runs(world, task.deployment_id)[0]
+    due_at = datetime.fromisoformat(run["expected_start_time"])
+    worker = Claimant(uuid4(), "w1")
+    with world.catalogue.transaction() as session:
+        workers.register(
+            session, worker_id=worker.id, name=worker.name, work_pool="default", host="here", pid=1, now=now()
+        )
+        offer = Offer(UUID(run["id"]), UUID(run["deployment_id"]), due_at, Trigger.SCHEDULE)
+        answer = claims.claim(session, offer, worker, now=due_at)
+    assert isinstance(answer, Claimed)
+    return answer.key
+
+
+def once_in(seconds: float) -> dict[str, Any]:
+    return {"kind": "once", "at": (now() + timedelta(seconds=seconds)).isoformat()}
+
+
+def run_of(world: World, run_id: UUID) -> Any:
+    with world.catalogue.transaction() as session:
+        return runs.get_run(session, run_id)
+
+
+def state_in_prefect(world: World, run_id: UUID) -> str:
+    return str(world.call("GET", f"/flow_runs/{run_id}")["state_name"])
+
+
+def test_a_due_time_of_the_next_minute_gets_one_run_however_often_it_is_served(world: World) -> None:
+    task = world.deployed(schedule=once_in(30))
+    assert serve(world, now()) == 1
+    assert serve(world, now()) == 0
+    found = flow_runs(world, task.deployment_id)
+    assert [datetime.fromisoformat(run["expected_start_time"]) for run in found] == [task.spec.schedule.value().at]  # type: ignore[union-attr]
+
+
+def test_our_key_of_a_cron_run_is_the_one_that_prefects_scheduler_uses(world: World) -> None:
+    minutely = {"kind": "cron", "cron": "* * * * *", "timezone": "Asia/Kathmandu"}
+    task = world.deployed(schedule=minutely)
+    serve(world, now())
+    ours = {run["idempotency_key"] for run in flow_runs(world, task.deployment_id)}
+    assert ours
+    world.call("POST", f"/deployments/{task.deployment_id}/schedule", {"min_runs": 3})
+    found = flow_runs(world, task.deployment_id)
+    instants = [run["expected_start_time"] for run in found]
+    assert len(found) > len(ours)
+    assert len(set(instants)) == len(instants)
+    assert ours <= {run["idempotency_key"] for run in found}
+
+
+def test_a_run_asked_for_is_made_once_and_answers_by_its_requests_id(world: World) -> None:
+    task = world.deployed(schedule={"kind": "manual"})
+    with world.catalogue.transaction() as session:
+        request = run_requests.request_run(session, task.id, actor="test", now=now())
+    assert passes.make_requested(world.catalogue, world.prefect) == 1
+    assert passes.make_requested(world.catalogue, world.prefect) == 0
+    with world.catalogue.transaction() as session:
+        run = run_requests.resolve(session, request)
+    assert (run.trigger, run.state) == (Trigger.MANUAL, RunState.SCHEDULED)
+    assert [UUID(found["id"]) for found in flow_runs(world, task.deployment_id)] == [run.id]
+
+
+def test_a_run_that_waits_is_cancelled_in_both(world: World) -> None:
+    task = world.deployed(schedule={"kind": "manual"})
+    with world.catalogue.transaction() as session:
+        request = run_requests.request_run(session, task.id, actor="test", now=now())
+    passes.make_requested(world.catalogue, world.prefect)
+    with world.catalogue.transaction() as session:
+        run = run_requests.cancel(session, request, now=now())
+    assert passes.cancel_requested(world.catalogue, world.prefect, now=now()) == 1
+    passes.tell_prefect(world.catalogue, world.prefect, now=now())
+    assert run_of(world, run.id).state == RunState.CANCELLED
+    assert state_in_prefect(world, run.id) == "Cancelled"
+
+
+def test_a_run_started_and_ended_in_prefect_is_seen_here(world: World) -> None:
+    task = world.deployed(schedule={"kind": "manual"})
+    made = world.call("POST", f"/deployments/{task.deployment_id}/create_flow_run", {})
+    observe(world, now())
+    assert run_of(world, UUID(made["id"])).trigger == Trigger.PREFECT
+    for kind in ("PENDING", "RUNNING", "COMPLETED"):
+        world.call("POST", f"/flow_runs/{made['id']}/set_state", {"state": {"type": kind}})
+    observe(world, now())
+    run = run_of(world, UUID(made["id"]))
+    assert (run.state, run.ended_at is not None) == (RunState.COMPLETED, True)
+
+
+def test_the_end_that_a_worker_could_not_report_is_told_for_it(world: World) -> None:
+    key = a_claimed_run(world)
+    worker_id = run_of(world, key.id).worker_id
+    with world.catalogue.transaction() as session:
+        runs.finish(session, key, Ending(RunState.FAILED, now(), exit_code=3, error="No."), worker_id=worker_id)
+    assert passes.tell_prefect(world.catalogue, world.prefect, now=now()) == 0
+    later = now() + passes.TELL_AFTER + timedelta(seconds=5)
+    assert passes.tell_prefect(world.catalogue, world.prefect, now=later) == 1
+    assert state_in_prefect(world, key.id) == "Failed"
+
+
+def test_the_run_of_a_worker_that_fell_silent_is_crashed_and_its_due_time_unknown(world: World) -> None:
+    key = a_claimed_run(world)
+    assert declare_lost(world.catalogue, now=now()) == 0
+    assert declare_lost(world.catalogue, now=now() + timedelta(seconds=40)) == 1
+    run = run_of(world, key.id)
+    assert run.state == RunState.CRASHED
+    assert "w1" in run.error
+    with world.catalogue.transaction() as session:
+        ledger = due_times.list_due_times(session, run.task_id).items
+    assert [row.outcome for row in ledger] == [Outcome.UNKNOWN]
+
+
+def test_what_passed_while_nobody_looked_is_superseded_but_for_the_newest(world: World) -> None:
+    minutely = {"kind": "cron", "cron": "* * * * *", "timezone": "UTC"}
+    task = world.deployed(schedule=minutely)
+    later = now() + timedelta(minutes=5)
+    serve(world, later)
+    with world.catalogue.transaction() as session:
+        ledger = due_times.list_due_times(session, task.id, to_at=later).items
+    outcomes = [row.outcome for row in ledger]
+    assert outcomes[-1] == Outcome.PENDING
+    assert set(outcomes[:-1]) == {Outcome.SKIPPED}
