@@ -37,7 +37,7 @@ up: setup
 	@exec $(VENV)/bin/duetime up $(ARGS)
 
 test: dev
-	$(VENV)/bin/pytest $(ARGS)
+	$(VENV)/bin/pytest --numprocesses auto --maxprocesses 4 --dist loadgroup $(ARGS)
 
 check: dev
 	$(VENV)/bin/ruff check .

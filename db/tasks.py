@@ -121,6 +121,15 @@ def restore_task(session: Session, task_id: UUID, *, actor: str, now: datetime) 
     _record(session, task, change=Change.RESTORED, actor=actor, now=now)
 
 
+def lock_version(session: Session, task_id: UUID) -> int:
+    """The task's version, which nobody else changes before this transaction ends.
+
+    Raises:
+        TaskNotFound.
+    """
+    return _lock(session, task_id).version
+
+
 def _lock(session: Session, task_id: UUID) -> Task:
     task = session.scalar(select(Task).where(Task.id == task_id).with_for_update(key_share=True))
     if task is None:

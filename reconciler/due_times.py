@@ -105,7 +105,7 @@ def serve(catalogue: Catalogue, prefect: Prefect, scheduled: Sequence[FlowRun], 
 
 
 def _start(catalogue: Catalogue, prefect: Prefect, one: Expected, *, now: datetime) -> None:
-    assert one.deployment_id is not None  # noqa: S101 - decide() starts none without
+    assert one.deployment_id is not None
     try:
         run = prefect.create_flow_run(one.deployment_id, at=one.due_at, key=run_key(one))
     except PrefectRefused as error:

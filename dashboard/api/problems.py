@@ -3,6 +3,7 @@
 import logging
 import secrets
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -29,6 +30,7 @@ from db.specs import FieldError, InvalidTask, field_error
 log = logging.getLogger(__name__)
 
 RETRY_AFTER_SECONDS = 5
+ERRORS_AT_MOST = 100
 KINDS: Mapping[type[CatalogueError], tuple[int, str]] = {
     TaskNotFound: (404, "task-not-found"),
     RunNotFound: (404, "run-not-found"),
@@ -45,19 +47,20 @@ FIELDS: Mapping[type[CatalogueError], str] = {BadCursor: "cursor", IdempotencyKe
 HEADERS = {"if-match": "If-Match", "idempotency-key": "Idempotency-Key"}
 
 
-class Refusal(Exception):
+class Refusal(HTTPException):
     """A request that is answered with a problem; the arguments are those of `problem`."""
 
+    # An HTTPException, because FastAPI hides every other error that comes up while a body is read.
     def __init__(self, status: int, detail: str, **members: Any) -> None:
-        super().__init__(detail)
-        self.status, self.detail, self.members = status, detail, members
+        super().__init__(status, detail)
+        self.members = members
 
-
-def invalid(errors: Iterable[FieldError]) -> JSONResponse:
-    """422: the input is wrong in these fields."""
-    listed = [error.model_dump() for error in errors]
-    detail = "; ".join(f"{error['field']}: {error['message']}" for error in listed[:5])
-    return problem(422, detail, kind="invalid-input", errors=listed)
+    @classmethod
+    def invalid(cls, errors: Iterable[FieldError]) -> "Refusal":
+        """422: the input is wrong in these fields."""
+        listed = [error.model_dump() for error in islice(errors, ERRORS_AT_MOST)]
+        detail = "; ".join(f"{error['field']}: {error['message']}" for error in listed[:5])
+        return cls(422, detail, kind="invalid-input", errors=listed)
 
 
 def install(app: FastAPI) -> None:
@@ -72,7 +75,7 @@ def install(app: FastAPI) -> None:
 
 def _refused(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Refusal)
-    return problem(error.status, error.detail, **error.members)
+    return problem(error.status_code, error.detail, **error.members)
 
 
 def _catalogue_error(_request: Request, error: Exception) -> JSONResponse:
@@ -86,17 +89,17 @@ def _catalogue_error(_request: Request, error: Exception) -> JSONResponse:
     return problem(status, str(error), kind=kind, **members)
 
 
-def _invalid_task(_request: Request, error: Exception) -> JSONResponse:
+def _invalid_task(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, InvalidTask)
-    return invalid(error.errors)
+    return _refused(request, Refusal.invalid(error.errors))
 
 
-def _invalid_request(_request: Request, error: Exception) -> JSONResponse:
+def _invalid_request(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     found = error.errors()
     if any(one["loc"][0] == "path" for one in found):
         return problem(404, "There is no such thing: its id is not a UUID.", kind="not-an-id")
-    return invalid(_field_error(one) for one in found)
+    return _refused(request, Refusal.invalid(_field_error(one) for one in found))
 
 
 def _field_error(error: Any) -> FieldError:

@@ -1,0 +1,236 @@
+"""Children: processes forked from a warm zygote, seen from the worker."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+import tempfile
+from asyncio.subprocess import DEVNULL, Process
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import IO, Any
+
+from flows import environment
+from flows.processes import send
+from flows.zygote import ANSWER, ask, read_answer
+
+READY_WITHIN_SECONDS = 60.0
+
+
+class ZygoteDied(Exception):
+    """The zygote is gone, and with it every child that it had."""
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A forked process, the leader of its process group."""
+
+    pid: int
+    _ended: "asyncio.Future[int]"
+
+    async def wait(self) -> int:
+        """The exit code, or minus a signal's number. Raises ZygoteDied."""
+        return await asyncio.shield(self._ended)
+
+
+class Zygote:
+    """One zygote process and its children. It is started when it is needed, and again when it died.
+
+    It belongs to the event loop that uses it; another loop gets another process.
+    """
+
+    def __init__(self, module: str, environ: Callable[[], Mapping[str, str]]) -> None:
+        self._module, self._environ = module, environ
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._forget_everything()
+
+    def _forget_everything(self) -> None:
+        self._process: Process | None = None
+        self._control: socket.socket | None = None
+        self._heard = b""
+        self._lock = asyncio.Lock()
+        self._ready: asyncio.Future[None] | None = None
+        self._answer: asyncio.Future[int] | None = None
+        self._ended: dict[int, asyncio.Future[int]] = {}
+        self._watched: set[int] = set()
+        self._kept = False
+        self._restart: asyncio.Task[None] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The zygote's own process, while it lives."""
+        return self._process.pid if self._process is not None and self._control is not None else None
+
+    async def warm(self) -> None:
+        """Starts the process unless it is there, and keeps one from now on. Raises ZygoteDied when none comes up."""
+        self._belong_here()
+        self._kept = True
+        async with self._lock:
+            await self._start()
+
+    async def spawn(self, request: Mapping[str, Any], writing: Sequence[int]) -> Child:
+        """A child that serves the request; it gets stdout, stderr and the report of `writing`.
+
+        Raises OSError when there can be no more processes, and ZygoteDied.
+        """
+        self._belong_here()
+        born = asyncio.ensure_future(self._spawn_in_turn(request, writing))
+        try:
+            return await asyncio.shield(born)
+        except asyncio.CancelledError:
+            # The fork may have happened already: only its end tells whom to kill.
+            with contextlib.suppress(OSError, ZygoteDied):
+                send((await born).pid, signal.SIGKILL)
+            raise
+
+    @contextlib.contextmanager
+    def guarding(self, pid: int) -> Iterator[None]:
+        """Has the process group killed when the worker dies meanwhile, where this zygote was warmed."""
+        self._watched.add(pid)
+        if self._kept and self._control is None:
+            self._restart = asyncio.get_running_loop().create_task(self.warm())
+        self._tell(b"W", pid)
+        try:
+            yield
+        finally:
+            self._watched.discard(pid)
+            self._tell(b"F", pid)
+
+    async def close(self) -> None:
+        """Ends the zygote; children that are left are killed."""
+        if self._loop is asyncio.get_running_loop():
+            self._lose()
+            if self._process is not None:
+                await self._process.wait()
+        self._forget_everything()
+
+    async def _spawn_in_turn(self, request: Mapping[str, Any], writing: Sequence[int]) -> Child:
+        with _written(request) as file:
+            descriptors = [file.fileno(), *writing]
+            async with self._lock:
+                try:
+                    return await self._spawn(descriptors)
+                except ZygoteDied:
+                    # It died while it was idle, so nothing of this request has happened.
+                    return await self._spawn(descriptors)
+
+    async def _spawn(self, descriptors: list[int]) -> Child:
+        await self._start()
+        assert self._control is not None
+        self._answer = asyncio.get_running_loop().create_future()
+        try:
+            socket.send_fds(self._control, [ask(b"S", 0)], descriptors)
+        except OSError:
+            self._lose()
+        pid = await self._answer
+        return Child(pid, self._ended[pid])
+
+    async def _start(self) -> None:
+        if self._control is not None:
+            return
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-P", "-m", "flows.zygote", str(theirs.fileno()), self._module),
+                stdin=DEVNULL,
+                pass_fds=[theirs.fileno()],
+                env=self._environ(),
+                start_new_session=True,
+            )
+        ours.setblocking(False)
+        self._control = ours
+        loop = asyncio.get_running_loop()
+        self._ready = loop.create_future()
+        loop.add_reader(ours.fileno(), self._hear)
+        for pid in self._watched:
+            self._tell(b"W", pid)
+        try:
+            await asyncio.wait_for(self._ready, READY_WITHIN_SECONDS)
+        except TimeoutError:
+            self._lose()
+            raise ZygoteDied from None
+
+    def _tell(self, kind: bytes, pid: int) -> None:
+        # Guarding is done as well as it can be; a dead zygote is noticed by the reader.
+        with contextlib.suppress(OSError):
+            if self._control is not None:
+                self._control.send(ask(kind, pid))
+
+    def _hear(self) -> None:
+        assert self._control is not None
+        try:
+            data = self._control.recv(64 * 1024)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._lose()
+            return
+        self._heard += data
+        while len(self._heard) >= ANSWER:
+            record, self._heard = self._heard[:ANSWER], self._heard[ANSWER:]
+            self._take(*read_answer(record))
+
+    def _take(self, kind: bytes, subject: int, value: int) -> None:
+        if kind == b"X":
+            _resolve(self._ended.pop(subject, None), value)
+        elif kind == b"P":
+            self._ended[value] = asyncio.get_running_loop().create_future()
+            _resolve(self._answer, value)
+        elif kind == b"E":
+            _refuse(self._answer, OSError(value, os.strerror(value)))
+        else:
+            _resolve(self._ready, None)
+
+    def _lose(self) -> None:
+        """The zygote is gone, or has to go."""
+        if self._control is not None:
+            asyncio.get_running_loop().remove_reader(self._control.fileno())
+            self._control.close()
+        self._control, self._heard = None, b""
+        ended, self._ended = self._ended, {}
+        for pid, future in ended.items():
+            send(pid, signal.SIGKILL)
+            _refuse(future, ZygoteDied())
+        _refuse(self._answer, ZygoteDied())
+        _refuse(self._ready, ZygoteDied())
+
+    def _belong_here(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            if self._control is not None:
+                self._control.close()
+            self._forget_everything()
+            self._loop = loop
+
+
+@contextlib.contextmanager
+def _written(request: Mapping[str, Any]) -> Iterator[IO[bytes]]:
+    """The request as a file, so that its size does not matter."""
+    with tempfile.TemporaryFile() as file:
+        file.write(json.dumps(request).encode())
+        file.seek(0)
+        yield file
+
+
+def _resolve(future: "asyncio.Future[Any] | None", value: Any) -> None:
+    if future is not None and not future.done():
+        future.set_result(value)
+
+
+def _refuse(future: "asyncio.Future[Any] | None", error: Exception) -> None:
+    if future is not None and not future.done():
+        future.set_exception(error)
+        # Nobody may be waiting for it any more.
+        future.exception()
+
+
+PLAIN = Zygote("flows.calls", environment.of_zygote)
+"""For Python functions; it also guards the process groups of commands."""
+
+PREFECT = Zygote("flows.engine", environment.of_flow_zygote)
+"""For flows. It takes seconds to start."""

@@ -1,0 +1,193 @@
+"""Process groups: started, read, waited for, and stopped with everything that they started."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from asyncio.subprocess import DEVNULL, Process
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from db.states import RunState, Stream
+from flows.attempts import KILL_AFTER_SECONDS, Attempt, Result
+from flows.lines import Allowance, Lines
+
+PIPE_GRACE_SECONDS = 1.0
+"""How long output is read on after the process has ended, while a background child of it holds the pipe open."""
+
+_CHUNK = 64 * 1024
+_GROUP_POLL_SECONDS = 0.02
+
+
+class Group(Protocol):
+    """A started process that leads a process group: its id is the group's."""
+
+    @property
+    def pid(self) -> int: ...
+
+    async def wait(self) -> int:
+        """The exit code, or minus the number of the signal that ended it."""
+
+
+class Sink(Protocol):
+    """Takes what is read from a pipe."""
+
+    def feed(self, data: bytes) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a process ended, and whether it was made to: `timed_out`, `cancelled` or by itself."""
+
+    code: int
+    stopped: RunState | None = None
+
+
+class Pipes:
+    """The reading ends of a process's pipes. Use `writing` for the other ends, until the process has them."""
+
+    def __init__(self, sinks: Sequence[Sink]) -> None:
+        self.writing: list[int] = []
+        self._sinks = sinks
+        self._reading: list[int] = []
+        self._readers: list[asyncio.Task[None]] = []
+        self._transports: list[asyncio.ReadTransport] = []
+
+    async def open(self) -> None:
+        """Raises OSError when there are no more descriptors."""
+        for sink in self._sinks:
+            reading, writing = os.pipe()
+            self.writing.append(writing)
+            stream = asyncio.StreamReader(_CHUNK)
+            transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+                lambda stream=stream: asyncio.StreamReaderProtocol(stream),  # type: ignore[misc]
+                os.fdopen(reading, "rb", buffering=0),
+            )
+            self._transports.append(transport)
+            self._readers.append(asyncio.create_task(_pump(stream, sink)))
+
+    def handed_over(self) -> None:
+        """Closes the writing ends, which the process has now: only so is its end seen."""
+        while self.writing:
+            os.close(self.writing.pop())
+
+    async def drain(self, timeout_seconds: float) -> None:
+        """Reads to the end, or until the time is over."""
+        await asyncio.wait(self._readers, timeout=timeout_seconds)
+
+    async def close(self) -> None:
+        """Lets go of the pipes; every line that was read has been written after this."""
+        self.handed_over()
+        for transport in self._transports:
+            transport.close()
+        for reader in self._readers:
+            reader.cancel()
+        await asyncio.gather(*self._readers, return_exceptions=True)
+        for sink in self._sinks:
+            sink.close()
+
+
+async def _pump(stream: asyncio.StreamReader, sink: Sink) -> None:
+    while data := await stream.read(_CHUNK):
+        sink.feed(data)
+
+
+@contextlib.asynccontextmanager
+async def pipes_to(*sinks: Sink) -> AsyncIterator[Pipes]:
+    """Pipes into these sinks, closed at the end whatever happens."""
+    pipes = Pipes(sinks)
+    try:
+        await pipes.open()
+        yield pipes
+    finally:
+        await pipes.close()
+
+
+def output_sinks(allowance: Allowance) -> tuple[Lines, Lines]:
+    """For stdout and stderr."""
+    return Lines(allowance, Stream.STDOUT), Lines(allowance, Stream.STDERR)
+
+
+async def start(
+    command: Sequence[str], *, environment: Mapping[str, str], directory: str | None, stdout: int, stderr: int
+) -> Process:
+    """A process in a session, and so a group, of its own, which nothing can be typed into. Raises OSError."""
+    return await asyncio.create_subprocess_exec(
+        *command,
+        stdin=DEVNULL,
+        stdout=stdout,
+        stderr=stderr,
+        cwd=directory,
+        env=environment,
+        start_new_session=True,
+    )
+
+
+async def follow(group: Group, pipes: Pipes, *, timeout_seconds: float | None, cancel: asyncio.Event) -> Ending:
+    """Waits for the end, or makes one when the time is over or `cancel` is set; kills all when itself cancelled."""
+    ended = asyncio.ensure_future(group.wait())
+    cancelled = asyncio.ensure_future(cancel.wait())
+    try:
+        await asyncio.wait({ended, cancelled}, timeout=timeout_seconds, return_when=asyncio.FIRST_COMPLETED)
+        stopped = None
+        if not ended.done():
+            stopped = RunState.CANCELLED if cancel.is_set() else RunState.TIMED_OUT
+            await _stop(group.pid, ended)
+        await pipes.drain(PIPE_GRACE_SECONDS)
+        return Ending(await ended, stopped)
+    except asyncio.CancelledError:
+        send(group.pid, signal.SIGKILL)
+        raise
+    finally:
+        cancelled.cancel()
+        # A child that was killed must be waited for, or it stays as a zombie.
+        await asyncio.gather(ended, cancelled, return_exceptions=True)
+
+
+async def _stop(pid: int, ended: "asyncio.Future[int]") -> None:
+    """SIGTERM to the group, and SIGKILL to whoever is left of it."""
+    deadline = time.monotonic() + KILL_AFTER_SECONDS
+    send(pid, signal.SIGTERM)
+    while time.monotonic() < deadline and send(pid, 0):
+        # The group outlives its leader for as long as the leader's children need to finish.
+        await asyncio.sleep(_GROUP_POLL_SECONDS)
+    send(pid, signal.SIGKILL)
+    await asyncio.shield(ended)
+
+
+def send(pid: int, number: int) -> bool:
+    """Whether there was anybody in the group to get the signal; 0 only asks."""
+    try:
+        os.killpg(pid, number)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def result_of(ending: Ending, attempt: Attempt, *, success: Callable[[int], bool]) -> Result:
+    """What the end of a process means.
+
+    A process that a signal ended has 128 + its number as exit code, as shells say it.
+    """
+    code = ending.code if ending.code >= 0 else 128 - ending.code
+    if ending.stopped is RunState.TIMED_OUT:
+        return Result(RunState.TIMED_OUT, code, f"Timed out after {attempt.timeout_seconds:g} s.")
+    if ending.stopped is RunState.CANCELLED:
+        return Result(RunState.CANCELLED, code, "Cancelled.")
+    if success(code):
+        return Result(RunState.COMPLETED, code)
+    return Result(RunState.FAILED, code, _error(ending.code))
+
+
+def _error(code: int) -> str:
+    if code >= 0:
+        return f"Exited with code {code}."
+    with contextlib.suppress(ValueError):
+        return f"Ended by {signal.Signals(-code).name}."
+    return f"Ended by signal {-code}."

@@ -1,0 +1,46 @@
+"""Shell tasks: a command for `/bin/sh`, in a process group of its own."""
+
+import asyncio
+import os
+
+from db.actions import ShellAction
+from db.states import RunState
+from flows import children, environment, processes
+from flows.attempts import Attempt, Output, Result
+from flows.lines import Allowance
+
+SHELL = "/bin/sh"
+
+
+async def perform(attempt: Attempt, output: Output, cancel: asyncio.Event) -> Result:
+    """Runs the command; its exit code decides."""
+    action = attempt.action
+    assert isinstance(action, ShellAction)
+    allowance = Allowance(output)
+    try:
+        async with processes.pipes_to(*processes.output_sinks(allowance)) as pipes:
+            stdout, stderr = pipes.writing
+            process = await processes.start(
+                [SHELL, "-c", action.command],
+                environment=environment.for_shell(attempt, action.env),
+                directory=action.cwd,
+                stdout=stdout,
+                stderr=stderr,
+            )
+            pipes.handed_over()
+            with children.PLAIN.guarding(process.pid):
+                ending = await processes.follow(process, pipes, timeout_seconds=attempt.timeout_seconds, cancel=cancel)
+    except OSError as error:
+        return Result(RunState.FAILED, error=_why_not(action, error))
+    finally:
+        allowance.close()
+    return processes.result_of(ending, attempt, success=lambda code: code in action.success_exit_codes)
+
+
+def _why_not(action: ShellAction, error: OSError) -> str:
+    directory = action.cwd
+    if directory is None or os.access(directory, os.X_OK):
+        return f"The shell could not be started: {error.strerror or error}."
+    if not os.path.isdir(directory):
+        return f"The directory {directory} does not exist on this worker. Make it, or change the task's cwd."
+    return f"The directory {directory} may not be entered by this worker's user. Allow it, or change the task's cwd."
