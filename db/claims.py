@@ -44,6 +44,14 @@ class Offer:
     trigger: Trigger
 
 
+def trigger_of(idempotency_key: str, *, auto_scheduled: bool) -> Trigger:
+    """Why a flow run exists, as its key tells: Prefect's scheduler and the reconciler begin it with a word. Pure."""
+    word = idempotency_key.partition(" ")[0]
+    if auto_scheduled or word == "scheduled":
+        return Trigger.SCHEDULE
+    return Trigger(word) if word in (Trigger.MANUAL, Trigger.CATCH_UP, Trigger.RERUN) else Trigger.PREFECT
+
+
 @dataclass(frozen=True, slots=True)
 class Claimed:
     """The worker has it: the task as it is at this moment."""

@@ -62,6 +62,19 @@ ACTIVE_STATES = frozenset({RunState.RUNNING, RunState.RETRYING})
 FINAL_STATES = frozenset(RunState) - WAITING_STATES - ACTIVE_STATES
 
 
+IN_PREFECT = {
+    RunState.RUNNING: ("RUNNING", "Running"),
+    # Of the type that is going on: as a scheduled one it would be offered to every worker again.
+    RunState.RETRYING: ("RUNNING", "AwaitingRetry"),
+    RunState.COMPLETED: ("COMPLETED", "Completed"),
+    RunState.FAILED: ("FAILED", "Failed"),
+    RunState.TIMED_OUT: ("FAILED", "TimedOut"),
+    RunState.CRASHED: ("CRASHED", "Crashed"),
+    RunState.CANCELLED: ("CANCELLED", "Cancelled"),
+}
+"""What Prefect is told of a run: the type and the name of a state."""
+
+
 class Trigger(StrEnum):
     """Why a run exists."""
 

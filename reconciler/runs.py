@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from db import run_requests, runs, sightings
-from db.claims import LEDGER_TRIGGERS, Offer
+from db.claims import LEDGER_TRIGGERS, Offer, trigger_of
 from db.engine import Catalogue
 from db.runs import Ending, RunKey
 from db.sightings import Sighting
-from db.states import ACTIVE_STATES, FINAL_STATES, RunState, Trigger
+from db.states import ACTIVE_STATES, FINAL_STATES, IN_PREFECT, RunState, Trigger
 from db.tables import Run
 from reconciler.due_times import LOOK_AHEAD
 from reconciler.prefect import FlowRun, Prefect, PrefectRefused
@@ -32,23 +32,6 @@ STATES = {
     "CRASHED": RunState.CRASHED,
 }
 NAMED_STATES = {"TimedOut": RunState.TIMED_OUT, "AwaitingRetry": RunState.RETRYING, "Retrying": RunState.RUNNING}
-TOLD_AS = {
-    RunState.RUNNING: ("RUNNING", "Running"),
-    RunState.RETRYING: ("RUNNING", "Retrying"),
-    RunState.COMPLETED: ("COMPLETED", "Completed"),
-    RunState.FAILED: ("FAILED", "Failed"),
-    RunState.TIMED_OUT: ("FAILED", "TimedOut"),
-    RunState.CRASHED: ("CRASHED", "Crashed"),
-    RunState.CANCELLED: ("CANCELLED", "Cancelled"),
-}
-
-
-def trigger_of(run: FlowRun) -> Trigger:
-    """Why the run exists, as its key tells."""
-    word = run.idempotency_key.partition(" ")[0]
-    if run.auto_scheduled or word == "scheduled":
-        return Trigger.SCHEDULE
-    return Trigger(word) if word in (Trigger.MANUAL, Trigger.CATCH_UP, Trigger.RERUN) else Trigger.PREFECT
 
 
 def state_of(run: FlowRun) -> RunState:
@@ -124,7 +107,11 @@ def observe(catalogue: Catalogue, seen: Sequence[FlowRun], *, now: datetime) -> 
 
 
 def _offer(run: FlowRun, deployment_id: UUID) -> Offer:
-    return Offer(run.id, deployment_id, run.expected_start_time, trigger_of(run))
+    return Offer(run.id, deployment_id, run.expected_start_time, _trigger(run))
+
+
+def _trigger(run: FlowRun) -> Trigger:
+    return trigger_of(run.idempotency_key, auto_scheduled=run.auto_scheduled)
 
 
 def _is_nobodys_news(sighting: Sighting) -> bool:
@@ -144,7 +131,7 @@ def tell_prefect(catalogue: Catalogue, prefect: Prefect, *, now: datetime) -> in
         untold = [run for run in runs.unreported(session) if _told_too_late(run, now=now)]
     for run in untold:
         state = RunState(run.state)
-        kind, name = TOLD_AS[state]
+        kind, name = IN_PREFECT[state]
         prefect.set_state(run.id, kind=kind, name=name, message=run.error or f"{name}, as the catalogue has it.")
         with catalogue.transaction() as session:
             runs.mark_reported(session, RunKey(run.id, run.due_at), state=state)
@@ -152,7 +139,7 @@ def tell_prefect(catalogue: Catalogue, prefect: Prefect, *, now: datetime) -> in
 
 
 def _told_too_late(run: Run, *, now: datetime) -> bool:
-    if run.state not in TOLD_AS:
+    if run.state not in IN_PREFECT:
         return False
     if run.worker_id is None:
         return run.state in FINAL_STATES

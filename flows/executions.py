@@ -1,0 +1,129 @@
+"""An execution: a claimed run, attempt after attempt, to its end."""
+
+import asyncio
+import logging
+import random
+
+from db.actions import FlowAction
+from db.claims import Claimant, Claimed
+from db.runs import Ending
+from db.specs import AnyTask
+from db.states import Level, RunState, Stream
+from flows import kinds
+from flows.attempts import Attempt, Result
+from flows.logbook import Logbook
+from flows.records import Records, insist, now
+from flows.retries import delay_before
+from flows.telling import Teller
+
+log = logging.getLogger(__name__)
+
+TRIED_AGAIN = frozenset({RunState.FAILED, RunState.TIMED_OUT, RunState.CRASHED})
+STOPPED = "The worker was stopped while it ran this, and it did not end in time."
+
+
+class ClaimIsVoid(Exception):
+    """The worker was declared lost meanwhile: somebody else has decided about the run."""
+
+
+class Execution:
+    """One run in the hands of the worker that claimed it."""
+
+    def __init__(
+        self, claimed: Claimed, claimant: Claimant, *, records: Records, logbook: Logbook, teller: Teller,
+        slots: asyncio.Semaphore, cancel: asyncio.Event,
+    ) -> None:  # fmt: skip
+        self._claimed, self._claimant = claimed, claimant
+        self._records, self._logbook, self._teller, self._slots = records, logbook, teller, slots
+        self._cancel = cancel
+        # The engine that runs a flow talks to Prefect by itself.
+        self._by_engine = isinstance(claimed.task.action, FlowAction)
+        self._output = logbook.output_of(claimed.key.id, to_prefect=not self._by_engine)
+
+    async def run_to_end(self) -> None:
+        """Executes the first attempt in the caller's slot, and every other one in a slot of its own.
+
+        When it is cancelled, everything that it started is killed, and the run has crashed.
+
+        Raises:
+            ClaimIsVoid: the run is not this worker's any more; what it started is killed.
+        """
+        try:
+            result = await self._attempts()
+        except asyncio.CancelledError:
+            result = Result(RunState.CRASHED, error=STOPPED)
+        await self._finish(result)
+
+    async def _attempts(self) -> Result:
+        if not self._by_engine:
+            self._teller.tell(self._claimed.key, RunState.RUNNING)
+        number = 1
+        result = await self._attempt(number)
+        while is_tried_again(result, number, self._claimed.task) and not self._cancel.is_set():
+            number += 1
+            if not await self._wait_before(number, result):
+                return Result(RunState.CANCELLED, error="Cancelled while it waited for another attempt.")
+            async with self._slots:
+                await self._note(RunState.RUNNING, number)
+                result = await self._attempt(number)
+        return result
+
+    async def _attempt(self, number: int) -> Result:
+        claimed = self._claimed
+        attempt = Attempt(
+            task_id=claimed.task_id,
+            task_name=claimed.task.name,
+            run_id=claimed.key.id,
+            due_at=claimed.key.due_at,
+            number=number,
+            action=claimed.task.action,
+            timeout_seconds=claimed.task.timeout_seconds,
+        )
+        try:
+            return await kinds.perform(attempt, self._output, self._cancel)
+        except Exception as error:
+            log.exception("Attempt %d of run %s broke the worker's own code", number, claimed.key.id)
+            return Result(RunState.CRASHED, error=f"The worker could not execute this: {error!r}. Its log tells more.")
+
+    async def _wait_before(self, number: int, result: Result) -> bool:
+        """False where the run was cancelled meanwhile."""
+        task = self._claimed.task
+        delay = delay_before(
+            number,
+            retry_delay_seconds=task.retry_delay_seconds,
+            backoff=task.retry_backoff,
+            luck=random.random(),  # noqa: S311 - nothing is to be kept secret here
+        )
+        said = f"{result.error or 'It failed.'} Attempt {number} of {task.retries + 1} follows in {delay:.1f} s."
+        self._output.write(said, stream=Stream.SYSTEM, level=Level.WARNING)
+        await self._note(RunState.RETRYING, number, said)
+        try:
+            await asyncio.wait_for(self._cancel.wait(), delay)
+        except TimeoutError:
+            return True
+        return False
+
+    async def _note(self, state: RunState, number: int, message: str = "") -> None:
+        key, worker_id = self._claimed.key, self._claimant.id
+        if not await insist(lambda: self._records.next_attempt(key, worker_id, state=state, attempt=number)):
+            raise ClaimIsVoid
+        if not (self._by_engine and state is RunState.RUNNING):
+            self._teller.tell(key, state, message)
+
+    async def _finish(self, result: Result) -> None:
+        if result.error and result.state is not RunState.COMPLETED:
+            self._output.write(result.error, stream=Stream.SYSTEM, level=Level.ERROR)
+        key, worker_id = self._claimed.key, self._claimant.id
+        ending = Ending(result.state, now(), exit_code=result.exit_code, error=result.error)
+        await insist(self._logbook.flush)
+        if not await insist(lambda: self._records.finish(key, worker_id, ending)):
+            raise ClaimIsVoid
+        if result.told_prefect:
+            await insist(lambda: self._records.mark_reported(key, result.state))
+        else:
+            self._teller.tell(key, result.state, result.error or "")
+
+
+def is_tried_again(result: Result, number: int, task: AnyTask) -> bool:
+    """Whether another attempt follows attempt `number`, by the task's retries. Pure."""
+    return result.state in TRIED_AGAIN and number <= task.retries

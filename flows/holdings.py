@@ -1,0 +1,150 @@
+"""Holdings: the runs that a worker has in its hands, each from before its time to its end."""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from time import monotonic
+from uuid import UUID
+
+from db.claims import Answer, Claimed, NotYet, Offer, StandDown
+from db.errors import CatalogueUnavailable
+from db.runs import RunKey
+from db.states import RunState
+from flows.executions import ClaimIsVoid, Execution
+from flows.logbook import Logbook
+from flows.records import Records, now
+from flows.telling import Teller
+
+log = logging.getLogger(__name__)
+
+AGAIN_AFTER_SECONDS = 0.5
+AGAIN_AFTER_AT_MOST_SECONDS = 5.0
+SET_ASIDE_SECONDS = 60.0
+"""How long a run that was not ours to execute is not asked for again, though Prefect still shows it as scheduled."""
+
+
+@dataclass(slots=True)
+class Held:
+    """A run that waits for its time, or is executed."""
+
+    offer: Offer
+    cancel: asyncio.Event = field(default_factory=asyncio.Event)
+    claimed: bool = False
+    task: "asyncio.Task[None] | None" = None
+
+
+class Holdings:
+    """Takes runs, waits for their exact instants, claims them and sees them through."""
+
+    def __init__(self, *, records: Records, logbook: Logbook, teller: Teller, slots: int) -> None:
+        self._records, self._logbook, self._teller = records, logbook, teller
+        self._slots = asyncio.Semaphore(slots)
+        self._held: dict[UUID, Held] = {}
+        self._set_aside: dict[UUID, float] = {}
+
+    @property
+    def claimed(self) -> list[UUID]:
+        """The runs that are executed here."""
+        return [run_id for run_id, held in self._held.items() if held.claimed]
+
+    def take(self, offers: Sequence[Offer]) -> None:
+        """Holds what is offered; what waits here and is not offered any more is let go."""
+        self._forget_set_aside()
+        offered = {offer.run_id for offer in offers}
+        for run_id, held in self._held.items():
+            if not held.claimed and run_id not in offered and held.task is not None:
+                held.task.cancel()
+        for offer in offers:
+            if offer.run_id not in self._held and offer.run_id not in self._set_aside:
+                held = self._held[offer.run_id] = Held(offer)
+                held.task = asyncio.create_task(self._see_through(held))
+
+    def cancel(self, run_ids: Iterable[UUID]) -> None:
+        """Somebody wants these runs cancelled: those that are executed here are ended."""
+        for run_id in run_ids:
+            if run_id in self._held:
+                self._held[run_id].cancel.set()
+
+    async def wind_down(self, grace_seconds: float) -> None:
+        """Hands back what waits, lets what runs finish within the grace, and ends the rest."""
+        for held in self._held.values():
+            if not held.claimed and held.task is not None:
+                held.task.cancel()
+        await self.wait_for_all(grace_seconds)
+        await self.kill_all()
+
+    async def wait_for_all(self, timeout_seconds: float | None = None) -> None:
+        """Returns when nothing is held any more, or when the time is over."""
+        if tasks := self._tasks():
+            await asyncio.wait(tasks, timeout=timeout_seconds)
+
+    async def kill_all(self, timeout_seconds: float = 3.0) -> None:
+        """Kills everything that is executed here, at once."""
+        for task in (tasks := self._tasks()):
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=timeout_seconds)
+
+    def _tasks(self) -> list["asyncio.Task[None]"]:
+        return [held.task for held in self._held.values() if held.task is not None]
+
+    def _forget_set_aside(self) -> None:
+        present = monotonic()
+        self._set_aside = {run_id: until for run_id, until in self._set_aside.items() if until > present}
+
+    async def _see_through(self, held: Held) -> None:
+        run_id = held.offer.run_id
+        try:
+            await until(held.offer.due_at)
+            await self._claim_and_execute(held)
+        except ClaimIsVoid:
+            log.warning("Run %s is not this worker's any more; what it had started is ended", run_id)
+        except Exception:
+            log.exception("Run %s could not be seen through", run_id)
+        finally:
+            del self._held[run_id]
+
+    async def _claim_and_execute(self, held: Held) -> None:
+        again_after = AGAIN_AFTER_SECONDS
+        while isinstance(answer := await self._claim(held), NotYet):
+            await asyncio.sleep(again_after)
+            again_after = min(again_after * 1.5, AGAIN_AFTER_AT_MOST_SECONDS)
+        if isinstance(answer, StandDown):
+            key = RunKey(held.offer.run_id, held.offer.due_at)
+            self._teller.tell(key, RunState.CANCELLED, f"Not run: {answer.reason}.")
+
+    async def _claim(self, held: Held) -> Answer:
+        """Claims the run, and executes it to its end where it is ours."""
+        async with self._slots:
+            # From here on it is not let go of: a claim that is under way may succeed.
+            held.claimed = True
+            try:
+                answer = await self._records.claim(held.offer)
+            except CatalogueUnavailable:
+                answer = NotYet()
+            held.claimed = isinstance(answer, Claimed)
+            if not isinstance(answer, NotYet):
+                self._set_aside[held.offer.run_id] = monotonic() + SET_ASIDE_SECONDS
+            if isinstance(answer, Claimed):
+                await self._execution(answer, held.cancel).run_to_end()
+        return answer
+
+    def _execution(self, claimed: Claimed, cancel: asyncio.Event) -> Execution:
+        return Execution(
+            claimed,
+            self._records.claimant,
+            records=self._records,
+            logbook=self._logbook,
+            teller=self._teller,
+            slots=self._slots,
+            cancel=cancel,
+        )
+
+
+async def until(instant: datetime) -> None:
+    """Returns at the instant or as soon after it as can be, never before."""
+    while (rest := (instant - now()).total_seconds()) > 0:
+        # In steps, because the clock may be set meanwhile.
+        await asyncio.sleep(min(rest, 1.0))

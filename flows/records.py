@@ -1,0 +1,117 @@
+"""The catalogue as a worker uses it: each call is one transaction, made in a thread beside the event loop."""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import TypeVar
+from uuid import UUID, uuid4
+
+from sqlalchemy.orm import Session
+
+from db import claims, logs, runs, workers
+from db.claims import Answer, Claimant, Offer
+from db.engine import Catalogue
+from db.errors import CatalogueUnavailable
+from db.logs import Line
+from db.runs import Ending, RunKey
+from db.states import RunState
+
+log = logging.getLogger(__name__)
+
+THREADS = 8
+AGAIN_SECONDS = 1.0
+
+T = TypeVar("T")
+
+
+def now() -> datetime:
+    """The present instant, as this machine's clock has it."""
+    return datetime.now(UTC)
+
+
+class Records:
+    """What a worker reads and writes; `claimant` is who it is, until it is declared lost.
+
+    Every method raises CatalogueUnavailable while PostgreSQL does not answer.
+    """
+
+    def __init__(self, url: str, *, name: str, work_pool: str) -> None:
+        self.claimant = Claimant(uuid4(), name)
+        self._work_pool = work_pool
+        self._catalogue = Catalogue(url, pool_size=THREADS, application_name="duetime-worker")
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="catalogue")
+
+    async def _do(self, work: Callable[[Session], T]) -> T:
+        def transaction() -> T:
+            with self._catalogue.transaction() as session:
+                return work(session)
+
+        return await asyncio.get_running_loop().run_in_executor(self._threads, transaction)
+
+    async def close(self) -> None:
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._catalogue.close()
+
+    async def register(self) -> None:
+        """Makes this worker known, under a new id."""
+        self.claimant = Claimant(uuid4(), self.claimant.name)
+        await self._do(
+            lambda session: workers.register(
+                session,
+                worker_id=self.claimant.id,
+                name=self.claimant.name,
+                work_pool=self._work_pool,
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                now=now(),
+            )
+        )
+
+    async def beat(self) -> bool:
+        """False where this worker was declared lost."""
+        return await self._do(lambda session: workers.beat(session, self.claimant.id, now=now()))
+
+    async def stop(self) -> None:
+        await self._do(lambda session: workers.stop(session, self.claimant.id, now=now()))
+
+    async def claim(self, offer: Offer) -> Answer:
+        """Takes the offered run, or says why not."""
+        return await self._do(lambda session: claims.claim(session, offer, self.claimant, now=now()))
+
+    async def next_attempt(self, key: RunKey, worker_id: UUID, *, state: RunState, attempt: int) -> bool:
+        """False where the run is not this worker's any more."""
+        return await self._do(
+            lambda session: runs.next_attempt(session, key, worker_id=worker_id, state=state, attempt=attempt)
+        )
+
+    async def finish(self, key: RunKey, worker_id: UUID, ending: Ending) -> bool:
+        """False where the run is not this worker's any more."""
+        return await self._do(lambda session: runs.finish(session, key, ending, worker_id=worker_id))
+
+    async def mark_reported(self, key: RunKey, state: RunState) -> None:
+        """Prefect knows of this state."""
+        await self._do(lambda session: runs.mark_reported(session, key, state=state))
+
+    async def append(self, lines: Sequence[Line]) -> None:
+        await self._do(lambda session: logs.append(session, lines))
+
+    async def cancel_requested(self) -> Sequence[UUID]:
+        """The runs of this worker that somebody wants cancelled."""
+        return await self._do(lambda session: runs.cancel_requested_of(session, self.claimant.id))
+
+
+async def insist(call: Callable[[], Awaitable[T]]) -> T:
+    """What the call answers, once PostgreSQL does: what a worker has to say is not lost while it waits."""
+    waiting = False
+    while True:
+        try:
+            return await call()
+        except CatalogueUnavailable as error:
+            if not waiting:
+                log.warning("%s This worker goes on, and reports when it is.", error)
+            waiting = True
+            await asyncio.sleep(AGAIN_SECONDS)

@@ -1,0 +1,165 @@
+"""A station: everything that one worker process does at once, as loops that each do one thing."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from time import monotonic
+
+import httpx
+
+from db.claims import Offer
+from db.errors import CatalogueUnavailable
+from db.notifications import Listener, Topic
+from db.workers import HEARTBEAT_SECONDS
+from flows import kinds
+from flows.holdings import Holdings
+from flows.logbook import Logbook
+from flows.prefect_server import PrefectAway, PrefectServer
+from flows.records import Records, insist, now
+from flows.telling import Teller
+
+log = logging.getLogger(__name__)
+
+SLOTS = 100
+GRACE_SECONDS = 8.0
+POLL_SECONDS = 1.0
+LIMITS_SECONDS = 15.0
+WATCH_SECONDS = 1.0
+SETTLE_SECONDS = 3.0
+
+
+class Station:
+    """Polls, holds, claims, executes and reports, until it is cancelled."""
+
+    def __init__(
+        self,
+        *,
+        database_url: str,
+        name: str,
+        pool: str,
+        queues: Sequence[str],
+        slots: int,
+        prefetch_seconds: float,
+        grace_seconds: float,
+    ) -> None:
+        self._prefetch, self._grace_seconds = timedelta(seconds=prefetch_seconds), grace_seconds
+        self._prefect = PrefectServer(pool=pool, queues=queues)
+        self._records = Records(database_url, name=name, work_pool=pool)
+        self._logbook = Logbook(self._records, self._prefect)
+        self._teller = Teller(
+            self._prefect, self._records, stopped_in_prefect=lambda run_id: self._holdings.cancel([run_id])
+        )
+        self._holdings = Holdings(records=self._records, logbook=self._logbook, teller=self._teller, slots=slots)
+        self._listener_url = database_url
+        self._poll_now, self._watch_now = asyncio.Event(), asyncio.Event()
+        self._limited, self._limits_read_at = False, float("-inf")
+        self._prefect_answers = True
+
+    async def work(self, *, once: bool = False) -> None:
+        """Works until it is cancelled; then what waits is handed back and what runs may finish within the grace."""
+        await insist(self._records.register)
+        await kinds.warm_up()
+        listener = Listener(self._listener_url, self._hear_in(asyncio.get_running_loop())).start()
+        forever = (self._logbook.write_forever, self._logbook.post_forever, self._beat_forever, self._watch_forever)
+        loops = [asyncio.create_task(loop()) for loop in forever]
+        try:
+            await (self._poll_once() if once else self._poll_forever())
+        finally:
+            await self._wind_down(loops)
+            listener.stop()
+
+    async def _wind_down(self, loops: Sequence["asyncio.Task[None]"]) -> None:
+        await self._holdings.wind_down(self._grace_seconds)
+        await self._teller.settle(SETTLE_SECONDS)
+        await self._teller.close()
+        for loop in loops:
+            loop.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
+        for last in (self._logbook.flush, self._logbook.post, self._records.stop, kinds.close, self._prefect.close):
+            await _quietly(last)
+        await self._records.close()
+
+    # What there is to do.
+
+    async def _poll_once(self) -> None:
+        self._holdings.take([offer for offer in await self._offers() if offer.due_at <= now()])
+        await self._holdings.wait_for_all()
+
+    async def _poll_forever(self) -> None:
+        while True:
+            self._poll_now.clear()
+            try:
+                self._holdings.take(await self._offers())
+                self._note_prefect(answers=True)
+            except (PrefectAway, httpx.HTTPStatusError) as error:
+                self._note_prefect(answers=False, why=error)
+            await _wait_for(self._poll_now, POLL_SECONDS)
+
+    async def _offers(self) -> list[Offer]:
+        before = now() + self._prefetch
+        if monotonic() - self._limits_read_at > LIMITS_SECONDS:
+            self._limited = await self._prefect.has_limits()
+            # Once in a while this call is made in any case: by it the pool is shown as ready.
+            found = await self._prefect.scheduled_within_limits(before=before)
+            self._limits_read_at = monotonic()
+            if self._limited:
+                return found
+        if self._limited:
+            return await self._prefect.scheduled_within_limits(before=before)
+        return await self._prefect.scheduled(before=before)
+
+    def _note_prefect(self, *, answers: bool, why: Exception | None = None) -> None:
+        if answers != self._prefect_answers:
+            log.warning("The Prefect server answers again" if answers else "%s Runs that are held start on time.", why)
+        self._prefect_answers = answers
+
+    # Who is there, and what is not wanted any more.
+
+    async def _beat_forever(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            try:
+                alive = await self._records.beat()
+            except CatalogueUnavailable as error:
+                log.warning("%s This worker finishes what it runs.", error)
+                continue
+            if not alive:
+                log.error("This worker was declared lost: it ends what it runs and starts anew")
+                await self._holdings.kill_all()
+                await insist(self._records.register)
+
+    async def _watch_forever(self) -> None:
+        while True:
+            self._watch_now.clear()
+            if claimed := self._holdings.claimed:
+                try:
+                    self._holdings.cancel(await self._records.cancel_requested())
+                    self._holdings.cancel(await self._prefect.stopped_among(claimed))
+                except (CatalogueUnavailable, PrefectAway, httpx.HTTPStatusError) as error:
+                    log.debug("Whether something is to be cancelled is not known: %s", error)
+            await _wait_for(self._watch_now, WATCH_SECONDS)
+
+    def _hear_in(self, loop: asyncio.AbstractEventLoop) -> Callable[[frozenset[str]], None]:
+        def hear(topics: frozenset[str]) -> None:
+            if topics & {Topic.READY, Topic.EVERYTHING}:
+                loop.call_soon_threadsafe(self._poll_now.set)
+            if topics & {Topic.CANCEL, Topic.EVERYTHING}:
+                loop.call_soon_threadsafe(self._watch_now.set)
+
+        return hear
+
+
+async def _wait_for(event: asyncio.Event, timeout_seconds: float) -> None:
+    try:
+        await asyncio.wait_for(event.wait(), timeout_seconds)
+    except TimeoutError:
+        return
+
+
+async def _quietly(last: Callable[[], Awaitable[object]]) -> None:
+    """At the end there is nobody left to try again."""
+    try:
+        await asyncio.wait_for(last(), SETTLE_SECONDS)
+    except Exception:
+        log.warning("Something was left undone at the end", exc_info=True)

@@ -1,0 +1,74 @@
+"""The work-pool worker type `warm`: Prefect's worker in all that others see, our own in how it executes.
+
+`prefect worker start --pool default` starts one on any machine that has this package and two addresses: Prefect's API
+and the catalogue.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable
+from typing import Any
+
+import anyio.abc
+from prefect.client.schemas.objects import FlowRun
+from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
+
+from db.engine import database_url_from_environment
+from flows.station import GRACE_SECONDS, SLOTS, Station
+
+GRACE = "DUETIME_STOP_GRACE_SECONDS"
+
+
+class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerResult]):
+    """Executes runs in processes that are warm already, at the instant at which they are due."""
+
+    type = "warm"
+    job_configuration = BaseJobConfiguration
+    _description = "Duetime's worker: executes tasks in warm processes, exactly when they are due."
+
+    async def start(
+        self,
+        run_once: bool = False,
+        with_healthcheck: bool = False,  # noqa: ARG002 - the prefect CLI serves it by itself
+        printer: Callable[..., None] = print,
+    ) -> None:
+        """Works until it is cancelled; with `run_once` until what is due now has ended.
+
+        Raises:
+            RuntimeError: DUETIME_DATABASE_URL is not set.
+        """
+        station = Station(
+            database_url=database_url_from_environment(),
+            name=self.name,
+            pool=self._work_pool_name,
+            queues=sorted(self._work_queues),
+            slots=self._limit or SLOTS,
+            prefetch_seconds=self._prefetch_seconds,
+            grace_seconds=float(os.environ.get(GRACE, GRACE_SECONDS)),
+        )
+        async with self:
+            syncing = asyncio.create_task(self._sync_forever())
+            try:
+                printer(f"Worker {self.name!r} started!")
+                await station.work(once=run_once)
+            finally:
+                syncing.cancel()
+        printer(f"Worker {self.name!r} stopped!")
+
+    async def _sync_forever(self) -> None:
+        """Prefect's heartbeat: it shows this worker as online and makes the pool if there is none."""
+        while True:
+            await asyncio.sleep(self.heartbeat_interval_seconds)
+            try:
+                await self._sync_and_initialize()
+            except Exception:
+                self._logger.warning("Prefect did not take this worker's heartbeat", exc_info=True)
+
+    async def run(
+        self,
+        flow_run: FlowRun,
+        configuration: BaseJobConfiguration,
+        task_status: anyio.abc.TaskStatus[Any] | None = None,
+    ) -> BaseWorkerResult:
+        """Prefect's way to have one run executed, which this worker does not use."""
+        raise NotImplementedError("A worker of type warm executes the runs of deployments only.")

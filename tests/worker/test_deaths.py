@@ -1,0 +1,101 @@
+"""What becomes of runs when a part of the system dies, or is stopped on purpose."""
+
+from datetime import timedelta
+from typing import Any
+
+import psutil
+import pytest
+
+from db import workers
+from db.states import Outcome, RunState
+from tests.reconciler.conftest import now
+from tests.waiting import wait_until
+from tests.worker.conftest import Workplace, alive
+from tests.worker.test_worker import once_in, scheduled_runs, shell
+
+pytestmark = pytest.mark.xdist_group("prefect")
+
+
+def running(workplace: Workplace, command: str, **more: Any) -> tuple[Any, Any]:
+    """A task and its run, which has printed its first line."""
+    task = workplace.world.create(action=shell(f"echo $$; {command}"), schedule=once_in(2), **more)
+    run = wait_until(lambda: workplace.runs_of(task), "the run")[0]
+    wait_until(lambda: workplace.lines_of(run.id), "its first line")
+    return task, run
+
+
+def test_what_a_killed_worker_ran_is_killed_with_it_and_its_run_is_unknown(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = workplace.start_worker()
+    task, run = running(workplace, "sleep 300 & wait")
+    leader = int(workplace.lines_of(run.id)[0])
+    group = [leader, *(child.pid for child in psutil.Process(leader).children(recursive=True))]
+    monkeypatch.setattr(workers, "LOST_AFTER", timedelta(seconds=6))
+    worker.kill()
+    wait_until(lambda: not any(alive(pid) for pid in group), "the command to be gone", seconds=5)
+    over = workplace.ended(task, seconds=60)[0]
+    assert over.state == RunState.CRASHED
+    assert "w1" in (over.error or "")
+    assert [row.outcome for row in workplace.due_times_of(task)] == [Outcome.UNKNOWN]
+    workplace.prefect_says(run.id, "Crashed")
+
+
+def test_a_stopped_worker_hands_back_what_waits_and_another_one_runs_it(workplace: Workplace) -> None:
+    first = workplace.start_worker("w1")
+    task = workplace.world.create(action=shell("true"), schedule=once_in(9))
+    wait_until(lambda: scheduled_runs(workplace), "the run in Prefect")
+    first.terminate()
+    workplace.start_worker("w2")
+    run = workplace.ended(task, seconds=30)[0]
+    assert (run.worker, run.state) == ("w2", RunState.COMPLETED)
+
+
+def test_a_stopped_worker_lets_what_it_runs_finish(workplace: Workplace) -> None:
+    worker = workplace.start_worker()
+    task, _ = running(workplace, "sleep 2; echo done")
+    worker.terminate()
+    run = workplace.runs_of(task)[0]
+    assert run.state == RunState.COMPLETED
+    assert "done" in workplace.lines_of(run.id)
+    assert workplace.present() == []
+
+
+def test_a_stopped_worker_ends_what_takes_longer_than_its_grace_and_says_so(workplace: Workplace) -> None:
+    worker = workplace.start_worker(DUETIME_STOP_GRACE_SECONDS="1")
+    task, _ = running(workplace, "sleep 300")
+    worker.terminate()
+    run = workplace.runs_of(task)[0]
+    assert run.state == RunState.CRASHED
+    assert "stopped" in (run.error or "")
+
+
+def test_a_held_run_starts_on_time_while_prefect_is_away_and_prefect_is_told_later(workplace: Workplace) -> None:
+    workplace.start_worker()
+    task = workplace.world.create(action=shell("true"), schedule=once_in(6))
+    wait_until(lambda: scheduled_runs(workplace), "the run in Prefect")
+    wait_until(lambda: (workplace.due_times_of(task)[0].due_at - now()) < timedelta(seconds=3), "its time to come near")
+    workplace.server.stop()
+    run = workplace.ended(task)[0]
+    assert run.state == RunState.COMPLETED
+    assert run.lateness_seconds is not None
+    assert run.lateness_seconds < 0.5
+    workplace.server.start()
+    workplace.prefect_says(run.id, "Completed")
+
+
+def test_a_worker_that_was_declared_lost_ends_what_it_runs_and_goes_on_under_a_new_name_tag(
+    workplace: Workplace,
+) -> None:
+    workplace.start_worker()
+    task, run = running(workplace, "sleep 300")
+    leader = int(workplace.lines_of(run.id)[0])
+    before = workplace.present()[0].id
+    with workplace.catalogue.transaction() as session:
+        workers.stop(session, before, now=now())
+    wait_until(lambda: not alive(leader), "its command to be ended", seconds=15)
+    assert workplace.ended(task)[0].state == RunState.CRASHED
+    after = wait_until(workplace.present, "the worker to be there again")[0]
+    assert after.id != before
+    other = workplace.world.create("other", action=shell("true"), schedule=once_in(2))
+    assert workplace.ended(other)[0].state == RunState.COMPLETED
