@@ -65,10 +65,11 @@ class Reconciler:
                 if leading:
                     self.one_pass(passes)
                 answering = self._answered(answering)
-            except (CatalogueUnavailable, PrefectUnavailable) as error:
-                if answering:
-                    log.warning("%s Waiting for it.", error)
-                answering = False
+            except CatalogueUnavailable as error:
+                # Nobody could beat or renew a lease meanwhile: whoever leads next begins as if it were new.
+                leading, answering = False, self._away(error, answering)
+            except PrefectUnavailable as error:
+                answering = self._away(error, answering)
             except Exception:
                 log.exception("A pass failed; the next one tries again")
             self._rest()
@@ -78,6 +79,11 @@ class Reconciler:
         if not before:
             log.info("Everything answers again")
         return True
+
+    def _away(self, error: Exception, before: bool) -> bool:
+        if before:
+            log.warning("%s Waiting for it.", error)
+        return False
 
     def one_pass(self, passes: list[Every]) -> None:
         """Every pass that is due, once; those on the catalogue alone first, so that they go on without Prefect."""
