@@ -35,10 +35,10 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerResul
         """Works until it is cancelled; with `run_once` until what is due now has ended.
 
         Raises:
-            RuntimeError: DUETIME_DATABASE_URL is not set.
+            SystemExit: DUETIME_DATABASE_URL is not set.
         """
         station = Station(
-            database_url=database_url_from_environment(),
+            database_url=_database_url(),
             name=self.name,
             pool=self._work_pool_name,
             queues=sorted(self._work_queues),
@@ -72,3 +72,11 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerResul
     ) -> BaseWorkerResult:
         """Prefect's way to have one run executed, which this worker does not use."""
         raise NotImplementedError("A worker of type warm executes the runs of deployments only.")
+
+
+def _database_url() -> str:
+    try:
+        return database_url_from_environment()
+    except RuntimeError as error:
+        # Not as an error of the prefect CLI, which would show where in the code it came up.
+        raise SystemExit(str(error)) from None
