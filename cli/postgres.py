@@ -26,10 +26,14 @@ IMMEDIATE_STOP_SECONDS = 10
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedPostgres:
-    """The server whose data, password, port and log are in `home`; `settings` are added to its command line."""
+    """The server whose data, password, port and log are in `home`; `settings` are added to its command line.
+
+    With `ends_with_us` a server that this started is stopped when the thread that started it dies, on Linux.
+    """
 
     home: Path
     settings: tuple[tuple[str, str], ...] = ()
+    ends_with_us: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "home", self.home.expanduser().resolve())
@@ -91,12 +95,16 @@ class EmbeddedPostgres:
                 if time.monotonic() > deadline:
                     raise unavailable(f"PostgreSQL in {self.home} does not answer: {problem}", self._cluster.log_tail())
                 if self.pid() is None and (latest is None or latest.is_over()):
-                    latest = launch(self._cluster, find_programs(self.home, account), account, self.settings)
+                    latest = self._launch(account)
                 time.sleep(POLL_SECONDS)
         except (KeyboardInterrupt, SystemExit):
             if latest is not None:
                 latest.process.send_signal(signal.SIGINT)
             raise
+
+    def _launch(self, account: Account) -> Launch:
+        programs = find_programs(self.home, account)
+        return launch(self._cluster, programs, account, self.settings, ends_with_us=self.ends_with_us)
 
     def _problem(self) -> str | None:
         """Why the server doesn't answer yet; None when it does."""

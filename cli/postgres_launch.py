@@ -2,12 +2,14 @@
 
 import os
 import random
+import signal
 import socket
 import subprocess
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+from cli.leash import end_with_parent
 from cli.postgres_binaries import Account
 from cli.postgres_cluster import ENVIRONMENT, Cluster, write_private
 from cli.postgres_errors import unavailable
@@ -42,7 +44,9 @@ class Launch:
         raise unavailable(f"PostgreSQL in {self.cluster.home} ended as it started. See {self.cluster.log}.", said)
 
 
-def launch(cluster: Cluster, programs: Path, account: Account, settings: tuple[tuple[str, str], ...]) -> Launch:
+def launch(
+    cluster: Cluster, programs: Path, account: Account, settings: tuple[tuple[str, str], ...], *, ends_with_us: bool
+) -> Launch:
     """Starts the program; nobody else may be starting it."""
     cluster.forget_dead_server()
     port = _free_port(cluster.port)
@@ -61,12 +65,18 @@ def launch(cluster: Cluster, programs: Path, account: Account, settings: tuple[t
             user=account.uid,
             group=account.gid,
             extra_groups=account.groups,
+            # Not by a program in between: the server's account may be unable to reach ours.
+            preexec_fn=_end_with_parent if ends_with_us else None,
         )
     finally:
         os.close(log)
     # Somebody has to take its exit status, or once dead it would look alive.
     threading.Thread(target=process.wait, name="postgres-exit", daemon=True).start()
     return Launch(cluster, process, log_start)
+
+
+def _end_with_parent() -> None:
+    end_with_parent(signal.SIGINT)  # a fast shutdown
 
 
 def _options(data: Path, port: int, settings: tuple[tuple[str, str], ...]) -> list[str]:

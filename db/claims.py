@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from db import due_times, runs
-from db.notifications import Topic, notify, of
 from db.runs import RunKey
 from db.specs import AnyTask, parse_task
 from db.states import ACTIVE_STATES, Misfire, Outcome, Overlap, Reason, Trigger
@@ -127,6 +126,7 @@ def claim(session: Session, offer: Offer, claimant: Claimant, *, now: datetime) 
         .join(TaskStatus, TaskStatus.task_id == Task.id)
         .where(TaskStatus.deployment_id == offer.deployment_id)
         .with_for_update(of=Task, key_share=True)
+        .execution_options(populate_existing=True)
     ).first()
     if row is None:
         return NotYet()
@@ -144,9 +144,10 @@ def claim(session: Session, offer: Offer, claimant: Claimant, *, now: datetime) 
 
 
 def _refuse_due_time(session: Session, offer: Offer, task: Task, spec: AnyTask, *, now: datetime) -> Answer | None:
-    row = session.scalar(
-        select(DueTime).where(DueTime.task_id == task.id, DueTime.due_at == offer.due_at).with_for_update()
-    )
+    row = _ledger_row(session, task.id, offer.due_at)
+    if row is None:
+        due_times.write_if_due(session, task, spec, offer.due_at)
+        row = _ledger_row(session, task.id, offer.due_at)
     if row is not None and row.run_id == offer.run_id:
         return Taken()
     if row is None or row.outcome != Outcome.PENDING:
@@ -159,8 +160,17 @@ def _refuse_due_time(session: Session, offer: Offer, task: Task, spec: AnyTask, 
     if situation.running and spec.overlap is Overlap.QUEUE:
         return NotYet()
     if situation.running and spec.overlap is Overlap.REPLACE:
-        _replace_running(session, task.id, now=now)
+        runs.request_cancel_of_task(session, task.id, states=ACTIVE_STATES, now=now)
     return None
+
+
+def _ledger_row(session: Session, task_id: UUID, due_at: datetime) -> DueTime | None:
+    return session.scalar(
+        select(DueTime)
+        .where(DueTime.task_id == task_id, DueTime.due_at == due_at)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
 
 
 def _situation(session: Session, task: Task, *, due_at: datetime, now: datetime) -> Situation:
@@ -171,20 +181,10 @@ def _situation(session: Session, task: Task, *, due_at: datetime, now: datetime)
     return Situation(
         due_at=due_at,
         now=now,
-        paused=task.paused,
+        paused=task.paused and (task.paused_until is None or task.paused_until > due_at),
         running=session.execute(running.limit(1)).first() is not None,
         newest_due_at=session.scalar(newest),
     )
-
-
-def _replace_running(session: Session, task_id: UUID, *, now: datetime) -> None:
-    asked = session.scalars(
-        update(Run)
-        .where(Run.task_id == task_id, Run.ended_at.is_(None), Run.cancel_requested_at.is_(None))
-        .values(cancel_requested_at=now)
-        .returning(Run.id)
-    ).all()
-    notify(session, [Topic.CANCEL, *(of(Topic.CANCEL, run_id) for run_id in asked)])
 
 
 def _take(session: Session, offer: Offer, claimant: Claimant, task: Task, spec: AnyTask, *, now: datetime) -> Answer:

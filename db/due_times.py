@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -14,9 +15,9 @@ from db.errors import BadCursor
 from db.notifications import Topic, notify, of
 from db.pages import Page, decode_cursor, encode_cursor
 from db.partitions import newest_instant, oldest_instant
-from db.schedules import due_times
+from db.schedules import due_times, is_due_at
 from db.specs import AnyTask, OnceSchedule, parse_task
-from db.states import FINAL_OUTCOMES, Outcome, Reason
+from db.states import Outcome, Reason
 from db.tables import DueTime, Task, TaskStatus
 
 HORIZON = timedelta(minutes=10)
@@ -79,6 +80,23 @@ def rewrite(session: Session, task_id: UUID, task: AnyTask, *, version: int, now
         _add_pending(session, task_id, version, [task.schedule.at])
 
 
+def complete(session: Session, task: Task, *, now: datetime) -> None:
+    """Writes what came to be due by the task as it is, before it changes: in an outage the ledger ends too early."""
+    spec = parse_task(task.spec)
+    planned_until = select(TaskStatus.planned_until).where(TaskStatus.task_id == task.id)
+    while (until := session.scalar(planned_until)) is not None and until < now:
+        after = max(until, oldest_instant(now))
+        write_ahead(session, task.id, spec, version=task.version, after=after, now=now)
+
+
+def write_if_due(session: Session, task: Task, spec: AnyTask, due_at: datetime) -> None:
+    """Writes the row of a due time that comes after the end of the ledger, which an outage left behind."""
+    until = session.scalar(select(TaskStatus.planned_until).where(TaskStatus.task_id == task.id))
+    beyond = until is not None and until < due_at
+    if beyond and is_due_at(spec.schedule.value(), due_at, starts_at=spec.starts_at, ends_at=spec.ends_at):
+        _add_pending(session, task.id, task.version, [due_at])
+
+
 def withdraw(session: Session, task_id: UUID, *, now: datetime) -> None:
     """Takes back the pending rows of the future: they never came to be due."""
     session.execute(
@@ -92,6 +110,15 @@ def cancel_overdue(session: Session, task_id: UUID, *, now: datetime) -> None:
         update(DueTime)
         .where(DueTime.task_id == task_id, DueTime.due_at <= now, DueTime.outcome == Outcome.PENDING)
         .values(outcome=Outcome.CANCELLED, reason=Reason.DELETED, decided_at=now)
+    )
+
+
+def skip_paused(session: Session, task_id: UUID, *, before: datetime, now: datetime) -> None:
+    """Decides the due times that passed unclaimed during a pause that is over."""
+    session.execute(
+        update(DueTime)
+        .where(DueTime.task_id == task_id, DueTime.due_at < before, DueTime.outcome == Outcome.PENDING)
+        .values(outcome=Outcome.SKIPPED, reason=Reason.PAUSED, decided_at=now)
     )
 
 
@@ -127,9 +154,18 @@ class Expected:
 
 
 def pending_until(session: Session, *, until: datetime, limit: int = 2000) -> list[Expected]:
-    """The pending due times up to an instant, oldest first, of tasks that are not deleted."""
+    """The pending due times up to an instant, oldest first, of tasks that are not deleted.
+
+    Each with its task as it is at that due time: a pause may be over by then.
+    """
     rows = session.execute(
-        select(DueTime.task_id, DueTime.due_at, TaskStatus.deployment_id, TaskStatus.applied, Task.spec)
+        select(
+            DueTime.task_id,
+            DueTime.due_at,
+            TaskStatus.deployment_id,
+            TaskStatus.applied,
+            Task.spec.op("||")(func.jsonb_build_object("paused", paused_at(DueTime.due_at))).label("spec"),
+        )
         .join(Task, Task.id == DueTime.task_id)
         .join(TaskStatus, TaskStatus.task_id == Task.id)
         .where(DueTime.outcome == Outcome.PENDING, DueTime.due_at <= until, Task.deleted_at.is_(None))
@@ -144,13 +180,18 @@ def pending_until(session: Session, *, until: datetime, limit: int = 2000) -> li
     ]
 
 
+def paused_at(instant: Any) -> ColumnElement[bool]:
+    """Whether the task is paused at an instant, or a column of instants, as far as anybody knows now."""
+    return and_(Task.paused, or_(Task.paused_until.is_(None), Task.paused_until > instant))
+
+
 def settle(
     session: Session, task_id: UUID, due_at: datetime, *, outcome: Outcome, reason: Reason | None, now: datetime
 ) -> bool:
-    """Gives a due time its final outcome, once; False where it has one, or is not there."""
+    """Decides a pending due time; False where it was claimed or decided before, or is not there."""
     found = session.execute(
         update(DueTime)
-        .where(DueTime.task_id == task_id, DueTime.due_at == due_at, DueTime.outcome.not_in(FINAL_OUTCOMES))
+        .where(DueTime.task_id == task_id, DueTime.due_at == due_at, DueTime.outcome == Outcome.PENDING)
         .values(outcome=outcome, reason=reason, decided_at=now)
         .returning(DueTime.task_id)
     ).first()

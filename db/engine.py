@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psycopg
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -15,6 +16,8 @@ DATABASE_URL = "DUETIME_DATABASE_URL"
 STATEMENT_TIMEOUT_SECONDS = 5
 POOL_TIMEOUT_SECONDS = 3
 CONNECT_TIMEOUT_SECONDS = 3
+OF_A_COPY = (psycopg.OperationalError, psycopg.InterfaceError)
+"""SQLAlchemy knows nothing of a COPY, so it leaves these as they are."""
 
 
 def database_url_from_environment() -> str:
@@ -67,7 +70,7 @@ class Catalogue:
         try:
             with self._sessions.begin() as session:
                 yield session
-        except (OperationalError, InterfaceError, PoolTimeout) as error:
+        except (OperationalError, InterfaceError, PoolTimeout, *OF_A_COPY) as error:
             raise CatalogueUnavailable from error
         except DBAPIError as error:
             if error.connection_invalidated:

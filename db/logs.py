@@ -40,7 +40,7 @@ def append(session: Session, lines: Sequence[Line]) -> None:
 
 
 def fit(message: str) -> str:
-    """The message as PostgreSQL can hold it: no NUL, valid Unicode, at most 16 KiB."""
+    """The message as PostgreSQL can hold it: no NUL, valid Unicode, at most 16,384 characters and a note."""
     clean = message.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
     return clean if len(clean) <= MAX_LINE else clean[:MAX_LINE] + " … (line cut)"
 

@@ -14,6 +14,8 @@ log = logging.getLogger(__name__)
 
 CHANNEL = "duetime"
 LONGEST_PAUSE_SECONDS = 5.0
+TOPICS_AT_ONCE = 100
+"""PostgreSQL refuses a notification of 8,000 bytes or more; a topic has at most 50."""
 
 
 class Topic(StrEnum):
@@ -39,7 +41,10 @@ def of(topic: Topic, key: UUID | str) -> str:
 
 def notify(session: Session, topics: Iterable[str]) -> None:
     """Sends the hints when the transaction commits."""
-    session.execute(text("SELECT pg_notify(:channel, :payload)"), {"channel": CHANNEL, "payload": " ".join(topics)})
+    rest = list(topics)
+    for start in range(0, len(rest), TOPICS_AT_ONCE):
+        payload = " ".join(rest[start : start + TOPICS_AT_ONCE])
+        session.execute(text("SELECT pg_notify(:channel, :payload)"), {"channel": CHANNEL, "payload": payload})
 
 
 class Listener:

@@ -60,6 +60,12 @@ def open_requests(session: Session, *, limit: int = 200) -> Sequence[OpenRequest
     return [OpenRequest(*row) for row in rows]
 
 
+def refuse_open(session: Session, task_id: UUID, *, why: str) -> None:
+    """No runs are made any more for what was asked of this task so far."""
+    still_open = (RunRequest.task_id == task_id, RunRequest.run_id.is_(None), RunRequest.refused.is_(None))
+    session.execute(update(RunRequest).where(*still_open).values(refused=why))
+
+
 def fulfil(session: Session, request: OpenRequest, run_id: UUID) -> None:
     """Notes the run that Prefect made for the request, and shows it as scheduled; cancels it if that was asked for."""
     withdrawn = session.scalar(

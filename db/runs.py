@@ -63,7 +63,8 @@ def start(session: Session, key: RunKey, *, task_id: UUID, **values: Any) -> boo
 
 def next_attempt(session: Session, key: RunKey, *, worker_id: UUID, state: RunState, attempt: int) -> bool:
     """Notes that the run waits for, or is in, another attempt; False where the run is not this worker's any more."""
-    return _advance(session, key, Run.worker_id == worker_id, state=state, attempt=attempt)
+    mine = (Run.worker_id == worker_id, Run.ended_at.is_(None))
+    return _advance(session, key, *mine, state=state, attempt=attempt)
 
 
 def finish(session: Session, key: RunKey, ending: Ending, *, worker_id: UUID) -> bool:
@@ -135,12 +136,18 @@ def _is(key: RunKey) -> tuple[Any, Any]:
 def observe(session: Session, key: RunKey, *, state: RunState, started_at: datetime | None) -> bool:
     """Notes what Prefect says of a run that no worker of ours claimed; False where it has ended or there is no news."""
     unclaimed = (Run.worker_id.is_(None), Run.ended_at.is_(None), Run.state != state)
-    return _advance(session, key, *unclaimed, state=state, started_at=started_at)
+    return _advance(session, key, *unclaimed, state=state, started_at=func.coalesce(started_at, Run.started_at))
 
 
 def observe_end(session: Session, key: RunKey, ending: Ending, *, started_at: datetime | None) -> bool:
     """Notes how, as Prefect says, a run ended that no worker of ours claimed; False where its end is known."""
-    values = {"state": ending.state, "started_at": started_at, "ended_at": ending.ended_at, "error": ending.error}
+    started = func.coalesce(started_at, Run.started_at)
+    values = {
+        "state": ending.state,
+        "started_at": started,
+        "ended_at": func.greatest(started, ending.ended_at),
+        "error": ending.error,
+    }
     ended = _advance(session, key, Run.worker_id.is_(None), Run.ended_at.is_(None), **values)
     if ended:
         decide_due_time(session, key, ending)
@@ -165,6 +172,18 @@ def request_cancel(session: Session, run_id: UUID, *, now: datetime) -> Run:
     if asked:
         notify(session, [Topic.CANCEL, of(Topic.CANCEL, run_id), Topic.SYNC, Topic.RUNS, of(Topic.RUNS, run_id)])
     return get_run(session, run_id)
+
+
+def request_cancel_of_task(session: Session, task_id: UUID, *, states: Iterable[RunState], now: datetime) -> None:
+    """Asks for every run of the task that is in one of these states to be cancelled."""
+    asked = session.scalars(
+        update(Run)
+        .where(Run.task_id == task_id, Run.ended_at.is_(None), Run.cancel_requested_at.is_(None), Run.state.in_(states))
+        .values(cancel_requested_at=now)
+        .returning(Run.id)
+    ).all()
+    if asked:
+        notify(session, [Topic.CANCEL, Topic.SYNC, *(of(Topic.CANCEL, run_id) for run_id in asked)])
 
 
 def get_run(session: Session, run_id: UUID) -> Run:

@@ -15,8 +15,8 @@ from cron_descriptor import Options, get_description
 from croniter import croniter
 from croniter.croniter import CroniterBadDateError, CroniterError
 
-# The Gregorian calendar repeats its leap days within eight years even over a century that has none.
-NEVER_AFTER_YEARS = 9
+# A leap day comes back on the same weekday after 28 years, and after 40 over a century that has none.
+NEVER_AFTER_YEARS = 41
 ALIASES = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
@@ -28,6 +28,8 @@ ALIASES = {
 }
 DST_LOOKAHEAD = timedelta(days=396)
 WARNINGS_LOOK_AT = 1000
+UNITS = ((60, "minutes"), (24, "hours"), (31, "days"), (12, "months"), (7, "weekdays"), (60, "seconds"))
+"""How many each field of an expression goes through before it begins again."""
 
 
 class ScheduleError(ValueError):
@@ -85,11 +87,11 @@ def check_cron(expression: str) -> str:
         )
     _refuse_extensions(fields)
     try:
-        next(_instants(Cron(folded), datetime(2024, 1, 1, tzinfo=UTC)))
-    except CroniterBadDateError:
-        raise ScheduleError("cron", "This expression never fires: no calendar has such a day.") from None
-    except (CroniterError, ValueError, KeyError, StopIteration) as error:
+        first = next(_instants(Cron(folded), datetime(2024, 1, 1, tzinfo=UTC)), None)
+    except (CroniterError, ValueError, KeyError) as error:
         raise ScheduleError("cron", f"Not a valid cron expression: {error}.") from None
+    if first is None:
+        raise ScheduleError("cron", "This expression never fires: no calendar has such a day.")
     return folded
 
 
@@ -143,9 +145,12 @@ def next_due_times(
     return list(islice(due_times(schedule, after=after, starts_at=starts_at, ends_at=ends_at), count))
 
 
-def is_due_at(schedule: Schedule, at: datetime) -> bool:
+def is_due_at(
+    schedule: Schedule, at: datetime, *, starts_at: datetime | None = None, ends_at: datetime | None = None
+) -> bool:
     """Whether the schedule is due at exactly this instant."""
-    return next(due_times(schedule, after=at - timedelta(microseconds=1)), None) == at
+    just_before = at - timedelta(microseconds=1)
+    return next(due_times(schedule, after=just_before, starts_at=starts_at, ends_at=ends_at), None) == at
 
 
 def _instants(schedule: Cron, after: datetime) -> Iterator[datetime]:
@@ -159,10 +164,8 @@ def _instants(schedule: Cron, after: datetime) -> Iterator[datetime]:
     while True:
         try:
             at = matches.get_next(datetime).astimezone(UTC)
-        except CroniterBadDateError:
-            if last == after.astimezone(UTC):
-                raise
-            return
+        except (CroniterBadDateError, ValueError, OverflowError):
+            return  # there is no such day, or the calendar has ended
         if at > last and not (once_in_fold and at.astimezone(zone).fold):
             last = at
             yield at
@@ -189,12 +192,14 @@ def _cron_in_words(cron: str) -> str:
     options = Options()
     options.use_24hour_time_format = True
     fields = ALIASES.get(cron, cron).split(" ")
+    if _steps_too_far(fields):
+        return cron
     seconds_first = " ".join([fields[-1], *fields[:-1]] if len(fields) == 6 else fields)
     try:
-        words = str(get_description(seconds_first, options))
+        words = str(get_description(seconds_first.upper(), options))
     except Exception:  # noqa: BLE001 - the words are a courtesy: any expression that fires is shown as it is
         return cron
-    if fields[2:5] == ["*", "*", "*"] and words.startswith("At ") and "," not in words:
+    if fields[2:5] == ["*", "*", "*"] and words.startswith("At ") and ":" in words and "," not in words:
         return f"Every day at {words.removeprefix('At ')}"
     return words
 
@@ -203,12 +208,24 @@ def warnings(schedule: Schedule, *, now: datetime) -> list[str]:
     """What may surprise about this schedule within the next 13 months, in sentences; the first four."""
     if isinstance(schedule, Once):
         return ["This moment has passed."] if schedule.at <= now else []
-    if isinstance(schedule, Manual) or not _is_fixed_time(schedule.cron):
+    if isinstance(schedule, Manual):
         return []
+    fields = ALIASES.get(schedule.cron, schedule.cron).split(" ")
+    if not _is_fixed_time(schedule.cron):
+        return _steps_too_far(fields)
     zone = ZoneInfo(schedule.timezone)
     upcoming = islice(due_times(schedule, after=now, ends_at=now + DST_LOOKAHEAD), WARNINGS_LOOK_AT)
     sentences = (_clock_change(schedule.cron, at.astimezone(zone)) for at in upcoming)
     return list(islice(filter(None, sentences), 4))
+
+
+def _steps_too_far(fields: list[str]) -> list[str]:
+    """A sentence for each step, such as `*/90` of minutes, that its field begins again before."""
+    return [
+        f"{field} counts within {most} {unit} and then begins again: it is no rhythm of {step} {unit}."
+        for field, (most, unit) in zip(fields, UNITS, strict=False)
+        if (step := field.rpartition("/")[2]) != field and int(step) > most
+    ]
 
 
 def _clock_change(cron: str, local: datetime) -> str:

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from db import due_times, runs
 from db.claims import LEDGER_TRIGGERS, Offer
+from db.partitions import newest_instant, oldest_instant
 from db.runs import Ending, RunKey
 from db.states import FINAL_STATES, RunState
 from db.tables import Run, Task, TaskStatus
@@ -44,6 +45,8 @@ def observe(session: Session, sighting: Sighting, *, now: datetime) -> bool:
 
 
 def _first_sighting(session: Session, sighting: Sighting, key: RunKey, task: Task, *, now: datetime) -> bool:
+    if not oldest_instant(now) <= key.due_at < newest_instant(now):
+        return False
     due = sighting.offer.trigger in LEDGER_TRIGGERS
     if due and sighting.started_at is None:
         cancelled = sighting.state is RunState.CANCELLED
@@ -62,8 +65,8 @@ def _first_sighting(session: Session, sighting: Sighting, key: RunKey, task: Tas
         due_times.begin(
             session, task.id, key.due_at, run_id=key.id, version=task.version, started_at=sighting.started_at or now
         )
-    run = session.get(Run, (key.id, key.due_at), populate_existing=True)
-    return run is not None and (_later_sighting(session, sighting, key, run) or True)
+    _later_sighting(session, sighting, key, session.get_one(Run, (key.id, key.due_at), populate_existing=True))
+    return True
 
 
 def _later_sighting(session: Session, sighting: Sighting, key: RunKey, run: Run) -> bool:

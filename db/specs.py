@@ -16,7 +16,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from db.actions import FlowAction, HttpAction, PythonAction, ShellAction
-from db.schedules import Cron, Manual, Once, Schedule, ScheduleError, check_cron, check_zone
+from db.schedules import Cron, Manual, Once, Schedule, ScheduleError, check_cron, check_zone, due_times
 from db.states import Backoff, Kind, Misfire, OnCrash, Overlap
 from db.values import MAX_SECONDS, Instant, Name, Seconds, Strict, Tag, without_nul
 
@@ -152,7 +152,7 @@ def parse_task(document: Any) -> AnyTask:
 
 
 def check_against_clock(task: AnyTask, *, now: datetime) -> None:
-    """What only the clock can tell: a once that has passed, a schedule that ends before its first due time.
+    """What only the clock can tell: a once that has passed, a schedule without a due time while it is in force.
 
     Raises:
         InvalidTask: such a task would never run.
@@ -163,6 +163,16 @@ def check_against_clock(task: AnyTask, *, now: datetime) -> None:
         raise InvalidTask([FieldError(field="schedule.at", message=message)])
     if task.ends_at is not None and task.ends_at <= now:
         raise InvalidTask([FieldError(field="ends_at", message="This moment has passed, so the task would never run.")])
+    if not isinstance(schedule, ManualSchedule) and not (isinstance(schedule, OnceSchedule) and schedule.at <= now):
+        _check_due_while_in_force(task, now=now)
+
+
+def _check_due_while_in_force(task: AnyTask, *, now: datetime) -> None:
+    upcoming = due_times(task.schedule.value(), after=now, starts_at=task.starts_at, ends_at=task.ends_at)
+    if next(upcoming, None) is None:
+        field = "starts_at" if task.ends_at is None else "ends_at"
+        message = "The schedule is never due between starts_at and ends_at, so the task would never run."
+        raise InvalidTask([FieldError(field=field, message=message)])
 
 
 def as_document(task: AnyTask) -> dict[str, Any]:
@@ -178,6 +188,9 @@ def field_errors(error: ValidationError) -> list[FieldError]:
 def field_error(error: Any) -> FieldError:
     """One of pydantic's errors, as `ValidationError.errors()` lists them."""
     path = field_path(error["loc"])
+    if error["type"].startswith("recursion"):
+        # The whole path would be hundreds of levels long.
+        return FieldError(field=".".join(path.split(".")[:2]), message="Must not be nested so deeply.")
     if not error["type"].startswith("union_tag"):
         message = str(error["msg"])
         return FieldError(field=path or "body", message=message if message.endswith(".") else f"{message}.")
@@ -186,8 +199,10 @@ def field_error(error: Any) -> FieldError:
 
 
 def field_path(location: Iterable[int | str]) -> str:
-    """`("shell", "schedule", "cron", "cron")` is `schedule.cron`: a kind in the path is pydantic's tag, not a field."""
-    parts = [str(part) for part in location if part != "body"]
+    """`("body", "shell", "schedule", "cron", "cron")` is `schedule.cron`: no place, no tags of unions."""
+    parts = [str(part) for part in location]
+    if parts and parts[0] == "body":
+        parts = parts[1:]
     if parts and parts[0] in set(Kind):
         parts = parts[1:]
     if len(parts) > 1 and parts[0] == "schedule" and parts[1] in ("cron", "once", "manual"):

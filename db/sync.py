@@ -35,8 +35,7 @@ def _desired() -> Any:
 
 def unsynced(session: Session, *, limit: int = 500) -> list[Desired]:
     """The tasks whose version Prefect has not seen, longest waiting first."""
-    behind = or_(TaskStatus.synced_version.is_(None), TaskStatus.synced_version != Task.version)
-    return [_read(row) for row in session.execute(_desired().where(behind).limit(limit))]
+    return [_read(row) for row in session.execute(_desired().where(~TaskStatus.synced).limit(limit))]
 
 
 def everything(session: Session) -> list[Desired]:

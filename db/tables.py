@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from db.states import FINAL_STATES, OPEN_OUTCOMES, Level, Outcome, RunState, Stream, Trigger
+from db.states import FINAL_STATES, OPEN_OUTCOMES, Kind, Level, Outcome, RunState, Stream, Trigger
 
 
 def _one_of(column: str, values: Any) -> str:
@@ -59,10 +59,15 @@ class Task(Base):
         ),
         # A name is free again once its task is in the trash.
         Index("tasks_name_taken", "name", unique=True, postgresql_where=text("deleted_at IS NULL")),
-        # tasks.list_tasks: a page in order of name, and its search.
+        CheckConstraint(_one_of("kind", Kind), name="kind_known"),
+        # task_views.list_tasks: a page in order of name, and its search.
         Index("tasks_by_name", "name", "id"),
         Index("tasks_search", "name", postgresql_using="gin", postgresql_ops={"name": "gin_trgm_ops"}),
         Index("tasks_by_tag", text("(spec -> 'tags')"), postgresql_using="gin"),
+        # tasks.due_to_resume
+        Index("tasks_to_resume", "paused_until", postgresql_where=text("paused_until IS NOT NULL")),
+        # task_views.list_tasks, retention: the trash.
+        Index("tasks_in_trash", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -84,13 +89,24 @@ class TaskStatus(Base):
 
     __tablename__ = "task_status"
     __table_args__ = (
-        # sync.unsynced: what the reconciler still has to tell Prefect.
+        CheckConstraint(_one_of("last_state", RunState), name="last_state_known"),
+        CheckConstraint(
+            "num_nulls(last_run_id, last_due_at, last_state) IN (0, 3)", name="all_of_the_last_run_or_nothing"
+        ),
+        # claims.claim, sync.tasks_of: the task of a deployment.
         Index("task_status_by_deployment", "deployment_id", unique=True),
+        # sync.unsynced: what the reconciler still has to tell Prefect.
+        Index("task_status_unsynced", "task_id", postgresql_where=text("NOT synced")),
+        # due_times.extend: whose ledger ends soon.
         Index("task_status_by_plan", "planned_until"),
+        # task_views.list_tasks: those that run or failed.
         Index("task_status_by_last_state", "last_state"),
     )
 
     task_id: Mapped[UUID] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"), primary_key=True)
+
+    # Written with the task (db.tasks): what Prefect should have.
+    wanted_version: Mapped[int]
 
     # Written by the reconciler (db.sync): what Prefect has.
     deployment_id: Mapped[UUID | None]
@@ -98,6 +114,11 @@ class TaskStatus(Base):
     sync_error: Mapped[str | None]
     applied: Mapped[dict[str, Any] | None]
     """What Prefect was told last: a deployment that differs from it was edited in Prefect."""
+
+    synced: Mapped[bool] = mapped_column(
+        Computed("NOT (synced_version IS DISTINCT FROM wanted_version)", persisted=True)
+    )
+    """Whether Prefect has the task as it is."""
 
     # Written with the ledger (db.due_times): due times up to here have their row.
     planned_until: Mapped[datetime | None]
@@ -132,9 +153,12 @@ class DueTime(Base):
     __table_args__ = (
         CheckConstraint(_one_of("outcome", Outcome), name="outcome_known"),
         CheckConstraint(f"(decided_at IS NULL) = ({_one_of('outcome', OPEN_OUTCOMES)})", name="decided_iff_final"),
-        CheckConstraint("outcome NOT IN ('running', 'ran') OR run_id IS NOT NULL", name="a_run_that_ran_has_an_id"),
+        CheckConstraint(
+            "(outcome IN ('running', 'ran', 'unknown')) = (run_id IS NOT NULL)", name="only_what_ran_has_a_run"
+        ),
+        CheckConstraint("(started_at IS NULL) = (run_id IS NULL)", name="what_ran_was_started"),
         CheckConstraint("outcome NOT IN ('skipped', 'missed') OR reason IS NOT NULL", name="not_run_for_a_reason"),
-        # due_times.open_until: what the worker claims and the reconciler decides.
+        # due_times.pending_until: what the worker claims and the reconciler decides.
         Index("due_times_open", "due_at", "task_id", postgresql_where=text("outcome IN ('pending', 'running')")),
         {"postgresql_partition_by": "RANGE (due_at)"},
     )
@@ -163,11 +187,13 @@ class Run(Base):
         CheckConstraint(_one_of("trigger", Trigger), name="trigger_known"),
         CheckConstraint(f"(ended_at IS NOT NULL) = ({_one_of('state', FINAL_STATES)})", name="ended_iff_final"),
         CheckConstraint("ended_at >= started_at", name="ends_after_it_starts"),
+        CheckConstraint("attempt >= 1", name="attempts_count_from_one"),
+        CheckConstraint("(worker_id IS NULL) = (worker IS NULL)", name="a_worker_has_a_name"),
         # runs.list_runs: a page, newest first, of everything, of a task, of a state.
         Index("runs_newest", text("due_at DESC"), text("id DESC")),
         Index("runs_of_task", "task_id", text("due_at DESC"), text("id DESC")),
         Index("runs_by_state", "state", text("due_at DESC"), text("id DESC")),
-        # runs.open_runs, claims: what somebody still has to finish.
+        # runs.open_runs, runs.lost_runs, claims.claim: what somebody still has to finish.
         Index("runs_open", "task_id", "worker_id", postgresql_where=text("ended_at IS NULL")),
         # runs.unreported: what Prefect has not been told yet.
         Index("runs_unreported", "due_at", postgresql_where=text("NOT reported")),

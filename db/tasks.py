@@ -9,15 +9,16 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from db import audit, due_times, revisions
+from db import audit, due_times, revisions, run_requests, runs
 from db.errors import StaleVersion, TaskIsDeleted, TaskIsNotDeleted, TaskNameTaken, TaskNotFound
 from db.notifications import Topic, notify, of
 from db.revisions import Change
 from db.specs import AnyTask, as_document, check_against_clock, parse_task
+from db.states import WAITING_STATES
 from db.tables import Task, TaskStatus
 
 SCHEDULE_FIELDS = ("schedule", "starts_at", "ends_at")
@@ -34,7 +35,7 @@ def create_task(session: Session, spec: AnyTask, *, actor: str, now: datetime) -
     task = Task(id=uuid4(), spec=as_document(spec), version=1, created_at=now, updated_at=now)
     session.add(task)
     _flush(session, spec.name)
-    session.add(TaskStatus(task_id=task.id))
+    session.add(TaskStatus(task_id=task.id, wanted_version=task.version))
     session.flush()
     due_times.rewrite(session, task.id, spec, version=1, now=now, catch_past=True)
     _record(session, task, change=Change.CREATED, actor=actor, now=now)
@@ -55,8 +56,9 @@ def replace_task(
     rescheduled = _rescheduled(parse_task(task.spec), spec)
     if rescheduled:
         check_against_clock(spec, now=now)
+    due_times.complete(session, task, now=now)
     if not spec.paused:
-        task.pause_reason = task.paused_until = None
+        _end_pause(session, task, now=now)
     _apply(session, task, spec, now=now)
     if rescheduled:
         due_times.rewrite(session, task.id, spec, version=task.version, now=now, catch_past=True)
@@ -87,22 +89,26 @@ def resume_task(session: Session, task_id: UUID, *, actor: str, now: datetime) -
     task = _lock_live(session, task_id)
     if not task.spec["paused"]:
         return
-    task.pause_reason = task.paused_until = None
+    due_times.complete(session, task, now=now)
+    _end_pause(session, task, now=now)
     _apply(session, task, _with_paused(task, paused=False), now=now)
     _record(session, task, change=Change.RESUMED, actor=actor, now=now)
 
 
 def delete_task(session: Session, task_id: UUID, *, actor: str, now: datetime) -> None:
-    """Into the trash: it stops being due at once; what runs finishes.
+    """Into the trash: it stops being due at once; what waits is cancelled, what runs finishes.
 
     Raises:
         TaskNotFound, TaskIsDeleted.
     """
     task = _lock_live(session, task_id)
-    task.deleted_at, task.updated_at, task.version = now, now, task.version + 1
-    session.flush()
+    due_times.complete(session, task, now=now)
+    task.deleted_at = now
+    _next_version(session, task, now=now)
     due_times.withdraw(session, task.id, now=now)
     due_times.cancel_overdue(session, task.id, now=now)
+    run_requests.refuse_open(session, task.id, why="Its task was deleted.")
+    runs.request_cancel_of_task(session, task.id, states=WAITING_STATES, now=now)
     _record(session, task, change=Change.DELETED, actor=actor, now=now)
 
 
@@ -115,8 +121,8 @@ def restore_task(session: Session, task_id: UUID, *, actor: str, now: datetime) 
     task = _lock(session, task_id)
     if task.deleted_at is None:
         raise TaskIsNotDeleted(task.spec["name"])
-    task.deleted_at, task.updated_at, task.version = None, now, task.version + 1
-    _flush(session, task.spec["name"])
+    task.deleted_at = None
+    _next_version(session, task, now=now)
     due_times.rewrite(session, task.id, parse_task(task.spec), version=task.version, now=now, catch_past=False)
     _record(session, task, change=Change.RESTORED, actor=actor, now=now)
 
@@ -131,7 +137,9 @@ def lock_version(session: Session, task_id: UUID) -> int:
 
 
 def _lock(session: Session, task_id: UUID) -> Task:
-    task = session.scalar(select(Task).where(Task.id == task_id).with_for_update(key_share=True))
+    query = select(Task).where(Task.id == task_id).with_for_update(key_share=True)
+    # What this session read of it before the lock may be old.
+    task = session.scalar(query.execution_options(populate_existing=True))
     if task is None:
         raise TaskNotFound(task_id)
     return task
@@ -145,8 +153,22 @@ def _lock_live(session: Session, task_id: UUID) -> Task:
 
 
 def _apply(session: Session, task: Task, spec: AnyTask, *, now: datetime) -> None:
-    task.spec, task.version, task.updated_at = as_document(spec), task.version + 1, now
-    _flush(session, spec.name)
+    task.spec = as_document(spec)
+    _next_version(session, task, now=now)
+
+
+def _next_version(session: Session, task: Task, *, now: datetime) -> None:
+    task.version, task.updated_at = task.version + 1, now
+    _flush(session, task.spec["name"])
+    status = update(TaskStatus).where(TaskStatus.task_id == task.id)
+    session.execute(status.values(wanted_version=task.version))
+
+
+def _end_pause(session: Session, task: Task, *, now: datetime) -> None:
+    """What passed during the pause stays skipped; the due times from its end on are due."""
+    if task.spec["paused"]:
+        due_times.skip_paused(session, task.id, before=min(now, task.paused_until or now), now=now)
+    task.pause_reason = task.paused_until = None
 
 
 def _flush(session: Session, name: str) -> None:

@@ -1,6 +1,7 @@
 """An attempt: one execution of an action, what it is given and what it gives back. Every kind has this shape."""
 
 import asyncio
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +15,9 @@ Action = ShellAction | HttpAction | PythonAction | FlowAction
 
 KILL_AFTER_SECONDS = 10
 """How long a process group may go on after SIGTERM before it gets SIGKILL."""
+
+CANCEL_SIGNAL = signal.SIGUSR1
+"""Tells the process of a flow that the SIGTERM that follows is a cancellation."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ INHERITED = frozenset(
     {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR"}
 )
 _FOR_PYTHON = frozenset({"PYTHONPATH", "VIRTUAL_ENV"})
+_OF_PREFECT_SERVER = ("PREFECT_SERVER_", "PREFECT_API_DATABASE_")
 _DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
@@ -43,7 +44,7 @@ def _prefect() -> dict[str, str]:
     return {
         name: value
         for name, value in os.environ.items()
-        if name.startswith("PREFECT_") and not name.startswith("PREFECT_SERVER_")
+        if name.startswith("PREFECT_") and not name.startswith(_OF_PREFECT_SERVER)
     }
 
 

@@ -2,12 +2,17 @@
 
 import asyncio
 
-from db.actions import PythonAction, ShellAction
+from db.actions import FlowAction, HttpAction, PythonAction, ShellAction
 from db.states import RunState
-from flows import children, python, shell
+from flows import children, clients, flow, http, python, shell
 from flows.attempts import Attempt, Output, Perform, Result
 
-_PERFORM: dict[type, Perform] = {ShellAction: shell.perform, PythonAction: python.perform}
+_PERFORM: dict[type, Perform] = {
+    ShellAction: shell.perform,
+    HttpAction: http.perform,
+    PythonAction: python.perform,
+    FlowAction: flow.perform,
+}
 
 
 async def perform(attempt: Attempt, output: Output, cancel: asyncio.Event) -> Result:
@@ -23,5 +28,7 @@ async def warm_up() -> None:
 
 
 async def close() -> None:
-    """Ends what `warm_up` started."""
+    """Ends what `warm_up` and the attempts started."""
     await children.PLAIN.close()
+    await children.PREFECT.close()
+    await clients.SHARED.close()

@@ -54,11 +54,11 @@ class Allowance:
 
 
 class Lines:
-    """The lines of one stream of bytes. Invalid UTF-8 is replaced; a long line is cut into several."""
+    """The lines of one stream of bytes. What cannot be decoded is replaced; a long line is cut into several."""
 
-    def __init__(self, allowance: Allowance, stream: Stream, level: Level = Level.INFO) -> None:
-        self._allowance, self._stream, self._level = allowance, stream, level
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    def __init__(self, allowance: Allowance, stream: Stream, *, encoding: str = "utf-8") -> None:
+        self._allowance, self._stream = allowance, stream
+        self._decoder = codecs.getincrementaldecoder(encoding)("replace")
         self._partial = ""
         self._timer: asyncio.TimerHandle | None = None
 
@@ -66,7 +66,8 @@ class Lines:
         """What was read, in pieces of any size."""
         if self._allowance.exhausted:
             # Nothing is decoded that nobody will see: a process that prints without end costs little.
-            self._allowance.drop(len(data), lines=data.count(b"\n"))
+            begun, self._partial = self._partial.encode(), ""
+            self._allowance.drop(len(begun) + len(data), lines=data.count(b"\n"))
             return
         *whole, self._partial = (self._partial + self._decoder.decode(data)).split("\n")
         for line in whole:
@@ -83,7 +84,7 @@ class Lines:
 
     def _write(self, line: str) -> None:
         for start in range(0, len(line) or 1, MAX_LINE):
-            self._allowance.write(line[start : start + MAX_LINE], stream=self._stream, level=self._level)
+            self._allowance.write(line[start : start + MAX_LINE], stream=self._stream)
 
     def _show_partial_later(self) -> None:
         self._forget_timer()

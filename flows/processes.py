@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import psutil
+
 from db.states import RunState, Stream
 from flows.attempts import KILL_AFTER_SECONDS, Attempt, Result
 from flows.lines import Allowance, Lines
@@ -127,8 +129,18 @@ async def start(
     )
 
 
-async def follow(group: Group, pipes: Pipes, *, timeout_seconds: float | None, cancel: asyncio.Event) -> Ending:
-    """Waits for the end, or makes one when the time is over or `cancel` is set; kills all when itself cancelled."""
+async def follow(
+    group: Group,
+    pipes: Pipes,
+    *,
+    timeout_seconds: float | None,
+    cancel: asyncio.Event,
+    cancel_signal: signal.Signals | None = None,
+) -> Ending:
+    """Waits for the end, or makes one when the time is over or `cancel` is set; kills all when itself cancelled.
+
+    `cancel_signal` goes to the process alone, before SIGTERM goes to its group, when that is because of `cancel`.
+    """
     ended = asyncio.ensure_future(group.wait())
     cancelled = asyncio.ensure_future(cancel.wait())
     try:
@@ -136,6 +148,8 @@ async def follow(group: Group, pipes: Pipes, *, timeout_seconds: float | None, c
         stopped = None
         if not ended.done():
             stopped = RunState.CANCELLED if cancel.is_set() else RunState.TIMED_OUT
+            if cancel.is_set() and cancel_signal is not None:
+                os.kill(group.pid, cancel_signal)
             await _stop(group.pid, ended)
         await pipes.drain(PIPE_GRACE_SECONDS)
         return Ending(await ended, stopped)
@@ -152,22 +166,28 @@ async def _stop(pid: int, ended: "asyncio.Future[int]") -> None:
     """SIGTERM to the group, and SIGKILL to whoever is left of it."""
     deadline = time.monotonic() + KILL_AFTER_SECONDS
     send(pid, signal.SIGTERM)
-    while time.monotonic() < deadline and send(pid, 0):
+    while time.monotonic() < deadline and _is_alive(pid):
         # The group outlives its leader for as long as the leader's children need to finish.
         await asyncio.sleep(_GROUP_POLL_SECONDS)
     send(pid, signal.SIGKILL)
     await asyncio.shield(ended)
 
 
-def send(pid: int, number: int) -> bool:
-    """Whether there was anybody in the group to get the signal; 0 only asks."""
-    try:
-        os.killpg(pid, number)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def _is_alive(group: int) -> bool:
+    """Whether anybody in the group goes on; orphans that have ended may wait long for a container's init."""
+    for pid in psutil.pids():
+        try:
+            if os.getpgid(pid) == group and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+                return True
+        except (ProcessLookupError, psutil.NoSuchProcess):
+            continue
+    return False
+
+
+def send(group: int, number: int) -> None:
+    """A signal to the group, if there is still one."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)
 
 
 def result_of(ending: Ending, attempt: Attempt, *, success: Callable[[int], bool]) -> Result:

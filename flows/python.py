@@ -1,16 +1,17 @@
 """Python tasks: a function that the worker can import, in a process forked from a warm interpreter."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
+
+from prefect import State, flow
 
 from db.actions import PythonAction
-from db.states import RunState, Stream
-from flows import children, environment, processes
+from db.states import Backoff, RunState, Stream
+from flows import children, environment, forks, processes
 from flows.attempts import Attempt, Output, Result
-from flows.lines import Allowance
-from flows.reports import Report
-
-LOST = "The process that starts Python tasks died, and this one with it. Look into the worker's log for why."
+from flows.flow_runs import Policy, attempt_in_flow
 
 
 async def perform(attempt: Attempt, output: Output, cancel: asyncio.Event) -> Result:
@@ -22,25 +23,31 @@ async def perform(attempt: Attempt, output: Output, cancel: asyncio.Event) -> Re
         "kwargs": action.kwargs,
         "environment": environment.for_python(attempt),
     }
-    allowance = Allowance(output)
-    report = Report(allowance)
-    try:
-        async with processes.pipes_to(*processes.output_sinks(allowance), report) as pipes:
-            child = await children.PLAIN.spawn(request, pipes.writing)
-            pipes.handed_over()
-            ending = await processes.follow(child, pipes, timeout_seconds=attempt.timeout_seconds, cancel=cancel)
-    except OSError as error:
-        return Result(RunState.FAILED, error=f"The process could not be started: {error.strerror or error}.")
-    except children.ZygoteDied:
-        return Result(RunState.CRASHED, error=LOST)
-    finally:
-        allowance.close()
-    if "returned" in report.said:
-        output.write(f"Returned {report.said['returned']}", stream=Stream.SYSTEM)
-    return _with_reason(processes.result_of(ending, attempt, success=lambda code: code == 0), report)
+
+    def judge(ending: processes.Ending, said: Mapping[str, Any]) -> Result:
+        if "returned" in said:
+            output.write(f"Returned {said['returned']}", stream=Stream.SYSTEM)
+        result = processes.result_of(ending, attempt, success=lambda code: code == 0)
+        return replace(result, error=said["error"]) if result.state is RunState.FAILED and "error" in said else result
+
+    return await forks.perform(children.PLAIN, request, attempt, output, cancel, judge=judge)
 
 
-def _with_reason(result: Result, report: Report) -> Result:
-    if result.state is RunState.FAILED and "error" in report.said:
-        return replace(result, error=report.said["error"])
-    return result
+@flow(name="python")
+def python(
+    callable: str,
+    kwargs: dict[str, Any] | None = None,
+    timeout_seconds: int | None = 3600,
+    retries: int = 0,
+    retry_delay_seconds: int = 10,
+    retry_backoff: Backoff = Backoff.CONSTANT,
+) -> State | None:
+    """Calls a function in a process of its own, until an attempt succeeds or none is left."""
+    action = PythonAction(callable=callable, kwargs=kwargs or {})
+    policy = Policy(
+        timeout_seconds=timeout_seconds,
+        retries=retries,
+        retry_delay_seconds=retry_delay_seconds,
+        retry_backoff=retry_backoff,
+    )
+    return attempt_in_flow(perform, action, policy)

@@ -2,11 +2,15 @@
 
 import asyncio
 import os
+from collections.abc import Sequence
+
+from prefect import State, flow
 
 from db.actions import ShellAction
-from db.states import RunState
+from db.states import Backoff, RunState
 from flows import children, environment, processes
 from flows.attempts import Attempt, Output, Result
+from flows.flow_runs import Policy, attempt_in_flow
 from flows.lines import Allowance
 
 SHELL = "/bin/sh"
@@ -44,3 +48,25 @@ def _why_not(action: ShellAction, error: OSError) -> str:
     if not os.path.isdir(directory):
         return f"The directory {directory} does not exist on this worker. Make it, or change the task's cwd."
     return f"The directory {directory} may not be entered by this worker's user. Allow it, or change the task's cwd."
+
+
+@flow(name="shell")
+def shell(
+    command: str,
+    env: dict[str, str] | None = None,
+    cwd: str | None = None,
+    success_exit_codes: Sequence[int] = (0,),
+    timeout_seconds: int | None = 3600,
+    retries: int = 0,
+    retry_delay_seconds: int = 10,
+    retry_backoff: Backoff = Backoff.CONSTANT,
+) -> State | None:
+    """Runs a command, until an attempt succeeds or none is left."""
+    action = ShellAction(command=command, env=env or {}, cwd=cwd, success_exit_codes=list(success_exit_codes))
+    policy = Policy(
+        timeout_seconds=timeout_seconds,
+        retries=retries,
+        retry_delay_seconds=retry_delay_seconds,
+        retry_backoff=retry_backoff,
+    )
+    return attempt_in_flow(perform, action, policy)

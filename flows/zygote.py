@@ -131,12 +131,7 @@ class Zygote:
 def _live(module: Any, descriptors: list[int]) -> int:
     """The child's whole life; its exit code."""
     request_end, stdout, stderr, report_end = descriptors
-    for source, target in ((stdout, 1), (stderr, 2)):
-        os.dup2(source, target)
-        os.close(source)
-    for stream in (sys.stdout, sys.stderr):
-        # Line by line, so that output is seen, and kept, up to the moment of death.
-        stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
+    sys.stdout, sys.stderr = _become_stream(stdout, 1), _become_stream(stderr, 2)
     with os.fdopen(request_end, "rb") as file:
         request = json.loads(file.read())
     os.environ.clear()
@@ -146,6 +141,13 @@ def _live(module: Any, descriptors: list[int]) -> int:
     report: TextIO = os.fdopen(report_end, "w", buffering=1)
     code: int = module.main(request, report)
     return code
+
+
+def _become_stream(source: int, target: int) -> TextIO:
+    """Line by line, so that output is seen, and kept, up to the moment of death."""
+    os.dup2(source, target)
+    os.close(source)
+    return open(target, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from db.specs import FlowTask, HttpTask, PythonTask, ShellTask, TaskSpec, as_document
+from db.specs import FieldError, FlowTask, HttpTask, PythonTask, ShellTask, TaskSpec, as_document
 from db.states import Level, Outcome, Reason, RunState, Stream, Trigger
 from db.tables import Revision
 from db.tables import Run as RunRow
@@ -179,6 +179,20 @@ class Readiness(Answer):
 
     ready: bool
     parts: dict[str, Part]
+
+
+class Problem(Answer):
+    """Why something could not be done: RFC 9457, as `application/problem+json`."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    """For a person; it says what to do about it."""
+    errors: list[FieldError] | None = None
+    """422: what is wrong with the input, field by field."""
+    current: AnsweredTask | None = None
+    """412: the task as it is now."""
 
 
 def send(answer: BaseModel, status: int = 200, *, headers: Mapping[str, str] | None = None) -> JSONResponse:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -27,6 +28,16 @@ class Pause(Strict):
 
     reason: Annotated[str, Field(max_length=1000), AfterValidator(without_nul)] = ""
     until: Instant | None = None
+
+    def check(self, *, now: datetime) -> None:
+        """A pause ends later than now.
+
+        Raises:
+            Refusal: 422 for one that does not.
+        """
+        if self.until is not None and self.until <= now:
+            message = "This moment has passed. Choose a later one, or null to pause until somebody resumes the task."
+            raise Refusal.invalid([FieldError(field="until", message=message)])
 
 
 class Resume(Strict):
@@ -70,6 +81,9 @@ def _without_answered(check: Callable[[Any, Any], Any]) -> Callable[[Any, Any], 
 
 TaskBody = Annotated[TaskSpec, WrapValidator(strictly(TaskSpec))]
 TaskReplacement = Annotated[TaskSpec, WrapValidator(_without_answered(strictly(TaskSpec)))]
+# What an empty body means.
+UNEXPLAINED, FROM_NOW_ON, NOTHING = Pause(), Resume(), Nothing()
+
 PauseBody = Annotated[Pause, WrapValidator(strictly(Pause))]
 ResumeBody = Annotated[Resume, WrapValidator(strictly(Resume))]
 EmptyBody = Annotated[Nothing, WrapValidator(strictly(Nothing))]

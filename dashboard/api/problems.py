@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from dashboard.problems import problem
+from dashboard.problems import MEDIA_TYPE, problem
 from db.errors import (
     BadCursor,
     CatalogueError,
@@ -44,6 +44,12 @@ KINDS: Mapping[type[CatalogueError], tuple[int, str]] = {
     CatalogueUnavailable: (503, "catalogue-unavailable"),
 }
 FIELDS: Mapping[type[CatalogueError], str] = {BadCursor: "cursor", IdempotencyKeyReused: "Idempotency-Key"}
+_CONTENT = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+DESCRIBED: dict[int | str, dict[str, Any]] = {
+    "4XX": {"description": "What was sent cannot be done; `detail` says why.", "content": _CONTENT},
+    "503": {"description": "PostgreSQL is away; try again after `Retry-After`.", "content": _CONTENT},
+}
+"""The problems that every route may answer with, for the OpenAPI document."""
 HEADERS = {"if-match": "If-Match", "idempotency-key": "Idempotency-Key"}
 
 

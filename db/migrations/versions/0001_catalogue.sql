@@ -29,7 +29,8 @@ CREATE TABLE due_times (
     CONSTRAINT due_times_pkey PRIMARY KEY (task_id, due_at),
     CONSTRAINT due_times_outcome_known CHECK (outcome IN ('cancelled', 'missed', 'pending', 'ran', 'running', 'skipped', 'unknown')),
     CONSTRAINT due_times_decided_iff_final CHECK ((decided_at IS NULL) = (outcome IN ('pending', 'running'))),
-    CONSTRAINT due_times_a_run_that_ran_has_an_id CHECK (outcome NOT IN ('running', 'ran') OR run_id IS NOT NULL),
+    CONSTRAINT due_times_only_what_ran_has_a_run CHECK ((outcome IN ('running', 'ran', 'unknown')) = (run_id IS NOT NULL)),
+    CONSTRAINT due_times_what_ran_was_started CHECK ((started_at IS NULL) = (run_id IS NULL)),
     CONSTRAINT due_times_not_run_for_a_reason CHECK (outcome NOT IN ('skipped', 'missed') OR reason IS NOT NULL)
 ) PARTITION BY RANGE (due_at);
 CREATE INDEX due_times_open ON due_times (due_at, task_id) WHERE outcome IN ('pending', 'running');
@@ -85,7 +86,9 @@ CREATE TABLE runs (
     CONSTRAINT runs_state_known CHECK (state IN ('cancelled', 'completed', 'crashed', 'failed', 'pending', 'retrying', 'running', 'scheduled', 'timed_out')),
     CONSTRAINT runs_trigger_known CHECK (trigger IN ('catch_up', 'manual', 'prefect', 'rerun', 'schedule')),
     CONSTRAINT runs_ended_iff_final CHECK ((ended_at IS NOT NULL) = (state IN ('cancelled', 'completed', 'crashed', 'failed', 'timed_out'))),
-    CONSTRAINT runs_ends_after_it_starts CHECK (ended_at >= started_at)
+    CONSTRAINT runs_ends_after_it_starts CHECK (ended_at >= started_at),
+    CONSTRAINT runs_attempts_count_from_one CHECK (attempt >= 1),
+    CONSTRAINT runs_a_worker_has_a_name CHECK ((worker_id IS NULL) = (worker IS NULL))
 ) PARTITION BY RANGE (due_at);
 CREATE INDEX runs_by_state ON runs (state, due_at DESC, id DESC);
 CREATE INDEX runs_newest ON runs (due_at DESC, id DESC);
@@ -106,6 +109,7 @@ CREATE TABLE tasks (
     updated_at TIMESTAMP WITH TIME ZONE NOT NULL,
     deleted_at TIMESTAMP WITH TIME ZONE,
     CONSTRAINT tasks_pkey PRIMARY KEY (id),
+    CONSTRAINT tasks_kind_known CHECK (kind IN ('flow', 'http', 'python', 'shell')),
     CONSTRAINT tasks_version_counts_from_one CHECK (version >= 1),
     CONSTRAINT tasks_name_length CHECK (char_length(name) BETWEEN 1 AND 200),
     CONSTRAINT tasks_pause_has_a_reason_only_if_paused CHECK (paused OR (pause_reason IS NULL AND paused_until IS NULL))
@@ -113,6 +117,8 @@ CREATE TABLE tasks (
 CREATE INDEX tasks_by_name ON tasks (name, id);
 CREATE INDEX tasks_by_tag ON tasks USING gin ((spec -> 'tags'));
 CREATE UNIQUE INDEX tasks_name_taken ON tasks (name) WHERE deleted_at IS NULL;
+CREATE INDEX tasks_in_trash ON tasks (deleted_at) WHERE deleted_at IS NOT NULL;
+CREATE INDEX tasks_to_resume ON tasks (paused_until) WHERE paused_until IS NOT NULL;
 CREATE INDEX tasks_search ON tasks USING gin (name gin_trgm_ops);
 
 CREATE TABLE workers (
@@ -154,17 +160,22 @@ CREATE INDEX run_requests_open ON run_requests (requested_at) WHERE run_id IS NU
 
 CREATE TABLE task_status (
     task_id UUID NOT NULL,
+    wanted_version INTEGER NOT NULL,
     deployment_id UUID,
     synced_version INTEGER,
     sync_error TEXT,
     applied JSONB,
+    synced BOOLEAN GENERATED ALWAYS AS (NOT (synced_version IS DISTINCT FROM wanted_version)) STORED NOT NULL,
     planned_until TIMESTAMP WITH TIME ZONE,
     last_run_id UUID,
     last_due_at TIMESTAMP WITH TIME ZONE,
     last_state TEXT,
+    CONSTRAINT task_status_last_state_known CHECK (last_state IN ('cancelled', 'completed', 'crashed', 'failed', 'pending', 'retrying', 'running', 'scheduled', 'timed_out')),
+    CONSTRAINT task_status_all_of_the_last_run_or_nothing CHECK (num_nulls(last_run_id, last_due_at, last_state) IN (0, 3)),
     CONSTRAINT task_status_pkey PRIMARY KEY (task_id),
     CONSTRAINT task_status_task_id_fkey FOREIGN KEY(task_id) REFERENCES tasks (id) ON DELETE CASCADE
 );
 CREATE UNIQUE INDEX task_status_by_deployment ON task_status (deployment_id);
 CREATE INDEX task_status_by_last_state ON task_status (last_state);
 CREATE INDEX task_status_by_plan ON task_status (planned_until);
+CREATE INDEX task_status_unsynced ON task_status (task_id) WHERE NOT synced;

@@ -1,0 +1,90 @@
+"""The folder of all state: made private, held by one `duetime up` at a time, with a log for each part."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from cli.console import Refused
+from cli.postgres_binaries import Account, prepare_home, server_account
+from cli.postgres_errors import PostgresUnavailable, cure_of
+
+LOG_BYTES = 10 * 1024 * 1024
+TAIL_BYTES = 4000
+
+
+class DataFolder:
+    """The folder and the places in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.postgres = path / "postgres"
+        self.logs = path / "logs"
+        self.processes = path / "processes.json"
+        self.births = path / "births.json"
+        self._lock = path / "lock"
+
+    @contextmanager
+    def held(self, *, with_postgres: bool) -> Iterator[None]:
+        """Makes what is missing, and holds it until the block ends or this process dies, however it dies.
+
+        Raises:
+            Refused: it can't be written to, or another `duetime up` holds it.
+        """
+        try:
+            self._prepare(with_postgres=with_postgres)
+            lock = os.open(self._lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise self._refusal(error) from error
+        try:
+            self._take(lock)
+            yield
+        finally:
+            os.close(lock)
+
+    def _take(self, lock: int) -> None:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.pwrite(lock, b"%-10d" % os.getpid(), 0)
+        except BlockingIOError as error:
+            holder = os.pread(lock, 10, 0).decode(errors="replace").strip()
+            raise Refused(
+                f"Another `duetime up` (pid {holder or 'unknown'}) uses {self.path}. Stop it, or choose another "
+                "folder with --data-dir, and other ports with --port and --prefect-port."
+            ) from error
+        except OSError as error:
+            raise self._refusal(error) from error
+
+    def _prepare(self, *, with_postgres: bool) -> None:
+        # As root PostgreSQL runs as another user, who has to be able to pass through.
+        try:
+            prepare_home(self.path, server_account(self.postgres / "data") if with_postgres else Account())
+        except PostgresUnavailable as error:
+            raise Refused(str(error)) from error
+        self.logs.mkdir(mode=0o700, exist_ok=True)
+
+    def _refusal(self, error: OSError) -> Refused:
+        cure = cure_of(str(error)) or "Choose another --data-dir."
+        return Refused(f"The data folder {self.path} can't be used: {error}. {cure}")
+
+    def log_of(self, part: str) -> Path:
+        return self.logs / f"{part}.log"
+
+    def open_log(self, part: str) -> int:
+        """The log to append to, as a file descriptor; one that grew too long is put aside."""
+        log = self.log_of(part)
+        with suppress(FileNotFoundError):
+            if log.stat().st_size > LOG_BYTES:
+                log.replace(log.with_suffix(".log.1"))
+        return os.open(log, os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+
+    def last_lines(self, part: str, *, since_byte: int = 0, count: int = 5) -> list[str]:
+        """What the part printed last."""
+        try:
+            with self.log_of(part).open("rb") as log:
+                log.seek(max(since_byte, os.fstat(log.fileno()).st_size - TAIL_BYTES))
+                lines = log.read().decode(errors="replace").splitlines()
+        except OSError:
+            return []
+        return [line for line in lines if line.strip()][-count:]

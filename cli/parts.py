@@ -1,0 +1,123 @@
+"""The parts of a running system: which command each is, what it may know, and what it waits for."""
+
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from cli.settings import Settings, for_prefect, prefect_database
+
+# Of the environment of whoever starts the system; the rest may hold keys that are nobody's business here.
+INHERITED = frozenset(
+    {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH"}
+    | {"SSL_CERT_FILE", "SSL_CERT_DIR", "LD_LIBRARY_PATH"}
+    | {"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"}
+)
+WORKER_GRACE_SECONDS = 3
+# -P: a folder named `dashboard` where the system is started must not be taken for ours.
+PYTHON = (sys.executable, "-P", "-m")
+CLIENT = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_CLIENT_CSRF_SUPPORT_ENABLED": "false",
+    "PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED": "false",
+    "PREFECT_TELEMETRY_ENABLE_RESOURCE_METRICS": "false",
+}
+SERVER = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+    "PREFECT_SERVER_DATABASE_MIGRATE_ON_START": "false",
+    "PREFECT_SERVER_DATABASE_SQLALCHEMY_POOL_SIZE": "30",
+    "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+}
+
+
+class Role(StrEnum):
+    """The names of the parts in processes.json."""
+
+    UP = "up"
+    POSTGRES = "postgres"
+    PREFECT = "prefect"
+    RECONCILER = "reconciler"
+    WORKER = "worker"
+    DASHBOARD = "dashboard"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One process to be started, and started again when it dies."""
+
+    name: str
+    role: Role
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(repr=False)  # it holds passwords
+    needs: str | None = None
+    """An address that has to answer before it makes sense to start it."""
+
+
+def migrations(settings: Settings, catalogue_url: str, environ: Mapping[str, str]) -> Part:
+    """Not a lasting part: it brings both databases up to date and ends."""
+    environment = _plain(environ) | _databases(settings, catalogue_url) | _home(settings)
+    return Part("migrations", Role.UP, (*PYTHON, "cli.main", "migrate"), environment)
+
+
+def parts(settings: Settings, catalogue_url: str, environ: Mapping[str, str]) -> list[Part]:
+    """Everything beside PostgreSQL, in the order in which it is started."""
+    plain = _plain(environ)
+    client = plain | CLIENT | _home(settings) | {"PREFECT_API_URL": f"{settings.prefect_url}/api"}
+    catalogue = {"DUETIME_DATABASE_URL": catalogue_url}
+    return [
+        Part("prefect", Role.PREFECT, _prefect_command(settings), plain | _server(settings, catalogue_url)),
+        Part("dashboard", Role.DASHBOARD, (*PYTHON, "dashboard"), client | _door(settings, environ) | catalogue),
+        Part("reconciler", Role.RECONCILER, (*PYTHON, "reconciler"), client | catalogue),
+        *_workers(settings, client | catalogue),
+    ]
+
+
+def _workers(settings: Settings, environment: Mapping[str, str]) -> list[Part]:
+    host, needs = socket.gethostname(), f"{settings.prefect_url}/api/ready"
+    command = (*PYTHON, "prefect", "worker", "start", "--pool", "default", "--type", "warm", "--name")
+    own = {**environment, "DUETIME_STOP_GRACE_SECONDS": str(WORKER_GRACE_SECONDS)}
+    return [
+        Part(f"worker-{n}", Role.WORKER, (*command, f"{host}-{n}"), own, needs) for n in range(1, settings.workers + 1)
+    ]
+
+
+def _prefect_command(settings: Settings) -> tuple[str, ...]:
+    """Half of the time that `prefect server start` takes, and as clean a stop."""
+    address = ("--host", "127.0.0.1", "--port", str(settings.prefect_port))
+    patience = ("--timeout-graceful-shutdown", "2", "--log-level", "warning")
+    return (*PYTHON, "uvicorn", "--factory", "prefect.server.api.server:create_app", *address, *patience)
+
+
+def _server(settings: Settings, catalogue_url: str) -> dict[str, str]:
+    address = {"PREFECT_SERVER_API_HOST": "127.0.0.1", "PREFECT_SERVER_API_PORT": str(settings.prefect_port)}
+    database = _databases(settings, catalogue_url)["DUETIME_PREFECT_DATABASE_URL"]
+    own = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": for_prefect(database)}
+    return SERVER | _home(settings) | address | own | {"PREFECT_UI_API_URL": f"{settings.prefect_url}/api"}
+
+
+def _door(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
+    """The dashboard's own variables, among them its credentials, which nobody else is to see."""
+    own = {name: value for name, value in environ.items() if name.startswith("DUETIME_")}
+    own.pop("DUETIME_PREFECT_DATABASE_URL", None)
+    address = {"DUETIME_HOST": settings.host, "DUETIME_PORT": str(settings.port)}
+    return own | address | {"DUETIME_PREFECT_URL": settings.prefect_url}
+
+
+def _databases(settings: Settings, catalogue_url: str) -> dict[str, str]:
+    prefect = settings.prefect_database_url or prefect_database(catalogue_url)
+    return {"DUETIME_DATABASE_URL": catalogue_url, "DUETIME_PREFECT_DATABASE_URL": prefect}
+
+
+def _home(settings: Settings) -> dict[str, str]:
+    """Prefect's profiles, results and leases: never those of the person who starts the system."""
+    return {"PREFECT_HOME": os.fspath(settings.data_dir / "prefect")}
+
+
+def _plain(environ: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environ.items() if name in INHERITED or name.startswith("LC_")}

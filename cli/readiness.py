@@ -1,0 +1,57 @@
+"""How far the start has come, and the moment from which on a task created now would run."""
+
+import json
+import time
+
+from cli.console import say
+from cli.settings import Settings
+from cli.web import get
+
+REMIND_EVERY_SECONDS = 120.0
+
+
+class Readiness:
+    """Told line by line; the ready line once."""
+
+    def __init__(self, settings: Settings, *, logs: str) -> None:
+        self._settings, self._logs = settings, logs
+        self._began_at = time.monotonic()
+        self._remind_at = self._began_at + REMIND_EVERY_SECONDS
+        self._unwell: list[str] = []
+        self._ready = False
+
+    def tell(self, text: str) -> None:
+        """A line with the seconds since the start."""
+        say(f"{time.monotonic() - self._began_at:5.1f} s  {text}")
+
+    def look(self) -> bool:
+        """Whether the system is ready; once it was, nobody is asked again."""
+        if self._ready:
+            return True
+        answer = get(f"{self._settings.url}/readyz")
+        if answer is not None and answer.status == 200:
+            self._ready = True
+            say(self._settings.ready_line)
+        else:
+            self._tell_of(unwell(answer.text if answer is not None else None))
+        return self._ready
+
+    def _tell_of(self, problems: dict[str, str]) -> None:
+        if list(problems) != self._unwell:
+            self._unwell = list(problems)
+            self.tell(f"waiting for {', '.join(problems)}")
+        if time.monotonic() > self._remind_at:
+            self._remind_at = time.monotonic() + REMIND_EVERY_SECONDS
+            for part, detail in problems.items():
+                self.tell(f"still waiting for {part}: {detail} See the logs in {self._logs}.")
+
+
+def unwell(document: str | None) -> dict[str, str]:
+    """The parts that are not well, and why, from what /readyz answered; None where it did not."""
+    if document is None:
+        return {"dashboard": "It does not answer."}
+    try:
+        parts = json.loads(document)["parts"]
+        return {name: part["detail"] for name, part in parts.items() if not part["ok"]}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {"dashboard": f"It answers: {document[:300]}"}

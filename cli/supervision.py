@@ -1,0 +1,163 @@
+"""Keeps the parts alive, tells which processes they are, and stops them in order."""
+
+import os
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+
+import psutil
+
+from cli.census import Census, kill, write_whole
+from cli.child import Child, ending
+from cli.console import Refused, complain, say
+from cli.data_folder import DataFolder
+from cli.parts import Part, Role
+from cli.postgres import EmbeddedPostgres, PostgresUnavailable
+from cli.restarts import Restarts
+from cli.stopping import Stopping
+from cli.web import is_well
+
+COUNT_EVERY_SECONDS = 3.0
+LOOK_AT_POSTGRES_EVERY_SECONDS = 1.0
+# Who is stopped together, and for how many seconds; with PostgreSQL's own it is less than 20.
+STOPS = (((Role.UP,), 1.0), ((Role.WORKER,), 9.0), ((Role.RECONCILER, Role.DASHBOARD), 3.0), ((Role.PREFECT,), 3.0))
+POSTGRES_STOP_SECONDS = 3.0
+SURVIVORS_SECONDS = 0.5
+
+
+class Supervisor:
+    """Everything in one thread, the main one; a pass never waits longer than PostgreSQL takes to start."""
+
+    def __init__(self, folder: DataFolder, stopping: Stopping, postgres: EmbeddedPostgres | None = None) -> None:
+        self._folder, self._stopping, self._postgres = folder, stopping, postgres
+        self._postgres_restarts, self._postgres_started_at, self._look_at_postgres_at = Restarts(), 0.0, 0.0
+        self._children: list[Child] = []
+        self._census, self._count_at, self._write_fails = Census(), 0.0, False
+
+    def start_postgres(self, postgres: EmbeddedPostgres) -> str:
+        """Its url, once it answers. Raises PostgresUnavailable, or StopRequested when somebody loses patience."""
+        with self._stopping.interrupts():
+            url = postgres.start()
+        self._postgres_started_at = time.monotonic()
+        self._count()
+        return url
+
+    def run_to_end(self, part: Part) -> None:
+        """Raises Refused when it fails; returns early when it is to be stopped."""
+        child = Child(part, self._folder)
+        self._children.append(child)
+        child.start()
+        self._count()
+        while (code := child.exit_code()) is None:
+            if self._stopping.wait(0.05):
+                return
+        self._children.remove(child)
+        if code != 0:
+            log = self._folder.log_of(part.name)
+            raise Refused(f"The {part.name} {ending(code)}, see {log}:{child.last_lines()}")
+
+    def keep(self, parts: Sequence[Part]) -> None:
+        """From the next pass on."""
+        self._children += [Child(part, self._folder) for part in parts]
+
+    def one_pass(self) -> None:
+        """Starts what is due, notes who died, counts."""
+        self._keep_postgres()
+        for child in self._children:
+            code = child.exit_code()
+            if code is not None:
+                self._note_death(child, code)
+            elif child.pid is None and time.monotonic() >= child.start_at:
+                self._start(child)
+        if time.monotonic() >= self._count_at:
+            self._count()
+
+    def _start(self, child: Child) -> None:
+        part = child.part
+        if part.needs is not None and not is_well(part.needs):
+            return
+        try:
+            child.start()
+        except OSError as error:
+            child.note_death()
+            complain(f"{part.name} can't be started: {error}")
+        self._count_at = 0.0
+
+    def _note_death(self, child: Child, code: int) -> None:
+        child.kill_group()
+        kill(self._below(child))  # what it had started would go on without anybody watching
+        last_lines = child.last_lines()
+        child.note_death()
+        again = f"it is started again in {child.restarts.delay_seconds:g} s"
+        say(f"{child.part.name} {ending(code)}; {again} (log: {self._folder.log_of(child.part.name)}){last_lines}")
+        self._count_at = 0.0
+
+    def _keep_postgres(self) -> None:
+        now = time.monotonic()
+        if self._postgres is None or now < self._look_at_postgres_at:
+            return
+        self._look_at_postgres_at = now + LOOK_AT_POSTGRES_EVERY_SECONDS
+        if self._postgres.pid() is not None:
+            return
+        say("postgres ended; it is started again now")
+        self._postgres_restarts = self._postgres_restarts.after_death(lived_seconds=now - self._postgres_started_at)
+        try:
+            self.start_postgres(self._postgres)
+        except PostgresUnavailable as error:
+            self._look_at_postgres_at = time.monotonic() + self._postgres_restarts.delay_seconds
+            complain(str(error))
+
+    def _count(self) -> None:
+        self._count_at = time.monotonic() + COUNT_EVERY_SECONDS
+        roots: dict[Role, list[int]] = {}
+        for child in self._children:
+            if child.pid is not None:
+                roots.setdefault(child.part.role, []).append(child.pid)
+        if self._postgres is not None and (pid := self._postgres.pid()) is not None:
+            roots[Role.POSTGRES] = [pid]
+        if self._census.count(roots):
+            self._tell()
+
+    def _tell(self) -> None:
+        try:
+            write_whole(self._folder.births, self._census.births())
+            write_whole(self._folder.processes, self._census.pids)
+            self._write_fails = False
+        except OSError as error:
+            if not self._write_fails:
+                complain(f"{self._folder.processes} can't be written: {error}")
+            self._write_fails = True
+
+    def _below(self, child: Child) -> list[psutil.Process]:
+        """What the part had started; not itself, whose exit status is not psutil's to take."""
+        if child.pid is None:
+            return []
+        return [process for process in self._census.below(child.pid) if process.pid != child.pid]
+
+    def stop(self) -> None:
+        """Everything, in order, within 20 s. PostgreSQL's end is waited for in any case."""
+        for roles, patience_seconds in STOPS:
+            self._stop([child for child in self._children if child.part.role in roles], patience_seconds)
+        if self._postgres is not None:
+            try:
+                self._postgres.stop(POSTGRES_STOP_SECONDS)
+            except PostgresUnavailable as error:
+                complain(str(error))
+        self._children.clear()
+        with suppress(OSError):
+            self._folder.births.unlink(missing_ok=True)
+            write_whole(self._folder.processes, {role: [os.getpid()] if role == Role.UP else [] for role in Role})
+
+    def _stop(self, children: list[Child], patience_seconds: float) -> None:
+        self._count()
+        survivors = [process for child in children for process in self._below(child)]
+        for child in children:
+            child.terminate()
+        deadline = time.monotonic() + patience_seconds
+        for child in children:
+            if not child.wait(deadline - time.monotonic()):
+                say(f"{child.part.name} does not stop; it is killed")
+                child.kill_group()
+                child.wait(SURVIVORS_SECONDS)
+        _, survivors = psutil.wait_procs(survivors, timeout=SURVIVORS_SECONDS)
+        kill(survivors)

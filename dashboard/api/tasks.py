@@ -1,0 +1,209 @@
+"""Tasks over REST: created, read, replaced, paused, started, deleted and brought back."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import JSONResponse
+from sqlalchemy.orm import Session
+
+from dashboard.api import answers, problems
+from dashboard.api.bodies import JsonRoute
+from dashboard.api.inputs import (
+    FROM_NOW_ON,
+    NOTHING,
+    UNEXPLAINED,
+    Cursor,
+    EmptyBody,
+    From,
+    IdempotencyKey,
+    IfMatch,
+    Limit,
+    PauseBody,
+    QueryText,
+    ResumeBody,
+    TaskBody,
+    TaskId,
+    TaskReplacement,
+    To,
+    condition,
+    required_condition,
+)
+from dashboard.api.repeats import once
+from dashboard.api.requested import RequestedRuns
+from dashboard.context import now
+from dashboard.gate import USER_NAME
+from dashboard.problems import problem
+from db import due_times, idempotency, revisions, run_requests, task_views, tasks
+from db.engine import Catalogue
+from db.errors import StaleVersion, TaskIsDeleted
+from db.specs import as_document
+from db.states import Kind, Outcome
+from db.task_views import TaskFilter
+
+
+async def _actor(request: Request) -> str:
+    name = request.scope.get(USER_NAME)
+    return f"api:{name}" if name else "api"
+
+
+Actor = Annotated[str, Depends(_actor)]
+"""What the audit says: this door, and the name that was told with the password."""
+
+
+def task_routes(catalogue: Catalogue) -> APIRouter:
+    """`/tasks` and everything below it."""
+    router = APIRouter(prefix="/tasks", tags=["tasks"], route_class=JsonRoute, responses=problems.DESCRIBED)
+    _add_collection(router, catalogue)
+    _add_one(router, catalogue)
+    _add_commands(router, catalogue)
+    _add_history(router, catalogue)
+    return router
+
+
+def _add_collection(router: APIRouter, catalogue: Catalogue) -> None:
+    @router.post("", status_code=201, response_model=answers.AnsweredTask, summary="Create a task")
+    def create(task: TaskBody, actor: Actor, key: IdempotencyKey = None) -> Response:
+        at = now()
+
+        def create_it() -> dict[str, Any]:
+            return _shown(session, tasks.create_task(session, task, actor=actor, now=at))
+
+        with catalogue.transaction() as session:
+            document = once(session, scope="POST /tasks", key=key, request=as_document(task), now=at, do=create_it)
+        headers = {**answers.task_headers(document), "Location": f"/api/tasks/{document['id']}"}
+        return JSONResponse(document, 201, headers=headers)
+
+    @router.get("", response_model=answers.Tasks, summary="List tasks, in order of name")
+    def list_tasks(
+        search: QueryText = "",
+        tag: QueryText | None = None,
+        kind: Kind | None = None,
+        state: TaskFilter | None = None,
+        limit: Limit = 50,
+        cursor: Cursor = None,
+    ) -> Response:
+        with catalogue.transaction() as session:
+            found = task_views.list_tasks(
+                session, search=search, tag=tag, kind=kind, state=state, limit=limit, cursor=cursor, now=now()
+            )
+            return answers.page(map(answers.task_json, found.items), found.next_cursor)
+
+
+def _add_one(router: APIRouter, catalogue: Catalogue) -> None:
+    @router.get("/{id}", response_model=answers.AnsweredTask, summary="Read a task")
+    def read(task_id: TaskId) -> Response:
+        with catalogue.transaction() as session:
+            return _answer(session, task_id)
+
+    @router.put("/{id}", response_model=answers.AnsweredTask, summary="Replace a task")
+    def replace(task_id: TaskId, task: TaskReplacement, actor: Actor, if_match: IfMatch = None) -> Response:
+        wanted = required_condition(if_match)
+
+        def replace_it(session: Session) -> Response:
+            seen = wanted.chosen(tasks.lock_version(session, task_id))
+            tasks.replace_task(session, task_id, task, seen_version=seen, actor=actor, now=now())
+            return _answer(session, task_id)
+
+        return _unless_stale(catalogue, task_id, replace_it)
+
+    @router.delete("/{id}", status_code=204, summary="Move a task to the trash")
+    def delete(task_id: TaskId, actor: Actor, if_match: IfMatch = None) -> Response:
+        wanted = condition(if_match or "*")
+
+        def delete_it(session: Session) -> Response:
+            current = tasks.lock_version(session, task_id)
+            if (seen := wanted.chosen(current)) != current:
+                raise StaleVersion(seen=seen, current_version=current)
+            with suppress(TaskIsDeleted):  # a repeat, because the first answer was lost
+                tasks.delete_task(session, task_id, actor=actor, now=now())
+            return Response(status_code=204)
+
+        return _unless_stale(catalogue, task_id, delete_it)
+
+
+def _add_commands(router: APIRouter, catalogue: Catalogue) -> None:
+    requested = RequestedRuns(catalogue)
+
+    @router.post("/{id}/restore", response_model=answers.AnsweredTask, summary="Bring a task back from the trash")
+    def restore(task_id: TaskId, actor: Actor, _body: EmptyBody = NOTHING) -> Response:
+        with catalogue.transaction() as session:
+            tasks.restore_task(session, task_id, actor=actor, now=now())
+            return _answer(session, task_id)
+
+    @router.post("/{id}/pause", response_model=answers.AnsweredTask, summary="Pause a task")
+    def pause(task_id: TaskId, actor: Actor, body: PauseBody = UNEXPLAINED) -> Response:
+        at = now()
+        body.check(now=at)
+        with catalogue.transaction() as session:
+            tasks.pause_task(session, task_id, reason=body.reason, until=body.until, actor=actor, now=at)
+            return _answer(session, task_id)
+
+    @router.post("/{id}/resume", response_model=answers.AnsweredTask, summary="Resume a task")
+    def resume(task_id: TaskId, actor: Actor, body: ResumeBody = FROM_NOW_ON) -> Response:
+        body.check()
+        with catalogue.transaction() as session:
+            tasks.resume_task(session, task_id, actor=actor, now=now())
+            return _answer(session, task_id)
+
+    @router.post("/{id}/run", status_code=202, response_model=answers.Run, summary="Run a task now")
+    def run(task_id: TaskId, actor: Actor, _body: EmptyBody = NOTHING, key: IdempotencyKey = None) -> Response:
+        scope, at = f"POST /tasks/{task_id}/run", now()
+
+        def request_it() -> dict[str, Any]:
+            return {"request": str(run_requests.request_run(session, task_id, actor=actor, now=at))}
+
+        with catalogue.transaction() as session:
+            first = once(session, scope=scope, key=key, request={}, now=at, do=request_it)
+        document = first.get("run") or answers.run_json(requested.wait_for(UUID(first["request"])))
+        if key is not None:
+            with catalogue.transaction() as session:
+                idempotency.remember(session, scope=scope, key=key, answer={"run": document})
+        return JSONResponse(document, 202, headers={"Location": f"/api/runs/{document['id']}"})
+
+
+def _add_history(router: APIRouter, catalogue: Catalogue) -> None:
+    @router.get("/{id}/due-times", response_model=answers.DueTimes, summary="The ledger of a task, oldest first")
+    def list_due_times(
+        task_id: TaskId,
+        from_at: From = None,
+        to_at: To = None,
+        outcome: Outcome | None = None,
+        limit: Limit = 50,
+        cursor: Cursor = None,
+    ) -> Response:
+        with catalogue.transaction() as session:
+            task_views.get_task(session, task_id, now=now())
+            found = due_times.list_due_times(
+                session, task_id, from_at=from_at, to_at=to_at, outcome=outcome, limit=limit, cursor=cursor
+            )
+            rows = (answers.as_json(answers.DueTime.model_validate(row)) for row in found.items)
+            return answers.page(rows, found.next_cursor)
+
+    @router.get("/{id}/revisions", response_model=answers.Versions, summary="Every version of a task, newest first")
+    def list_revisions(task_id: TaskId) -> Response:
+        with catalogue.transaction() as session:
+            task_views.get_task(session, task_id, now=now())
+            return answers.send(answers.versions(revisions.list_revisions(session, task_id)))
+
+
+def _unless_stale(catalogue: Catalogue, task_id: UUID, do: Callable[[Session], Response]) -> Response:
+    """What is done in one transaction answers; 412 with the task as it is now where its version is another one."""
+    try:
+        with catalogue.transaction() as session:
+            return do(session)
+    except StaleVersion as error:
+        with catalogue.transaction() as session:
+            current = _shown(session, task_id)
+        return problem(412, str(error), kind="stale-version", headers=answers.task_headers(current), current=current)
+
+
+def _shown(session: Session, task_id: UUID) -> dict[str, Any]:
+    return answers.task_json(task_views.get_task(session, task_id, now=now()))
+
+
+def _answer(session: Session, task_id: UUID) -> Response:
+    document = _shown(session, task_id)
+    return JSONResponse(document, headers=answers.task_headers(document))

@@ -1,0 +1,114 @@
+"""A new task, or an old one edited: one form, which loses nothing that was typed and saves all of it or nothing."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import streamlit as st
+
+from dashboard import drafts, forms, navigation, schedule_form, task_form
+from dashboard.conflict_view import conflict_view
+from dashboard.context import catalogue, now
+from dashboard.drafts import Draft
+from dashboard.task_words import FIELD_LABELS
+from dashboard.text import escape_markdown
+from dashboard.viewer import viewer_zone
+from db import task_views
+from db.errors import TaskNotFound
+from db.specs import as_document
+from db.task_views import TaskView
+from db.values import MAX_NAME
+
+TEMPLATES: Mapping[str, dict[str, Any]] = {
+    "shell": {"kind": "shell", "action": {"command": 'echo "It is due at $DUETIME_DUE_AT"\ndate'}},
+    "http": {"kind": "http", "action": {"method": "GET", "url": "https://example.org/"}},
+    "python": {"kind": "python", "action": {"callable": "platform:platform", "kwargs": {"terse": True}}},
+}
+COPY = " (copy)"
+
+
+def page() -> None:
+    """The pages at `/new` and `/edit?id=`."""
+    navigation.show_notice()
+    try:
+        draft = _draft()
+    except (ValueError, TaskNotFound):
+        st.title("There is no such task", anchor=False)
+        st.markdown("It may have been removed for good, or the link is wrong.")
+        navigation.back_link("tasks", "All tasks")
+        return
+    if draft.saved is not None:
+        navigation.notice("Saved." if draft.task_id else "Created.")
+        navigation.go("task", id=str(draft.saved))
+    _form(draft)
+
+
+def _draft() -> Draft:
+    """The one that is open, or a new one for what the address asks for.
+
+    Raises:
+        ValueError, TaskNotFound: the address names no task.
+    """
+    query = st.query_params
+    asked = {name: query[name] for name in ("id", "copy", "template") if name in query}
+    source = str(asked)
+    found = drafts.opened(source)
+    if found is not None:
+        return found
+    if "id" in asked:
+        task = _task(asked["id"])
+        return drafts.start(source, as_document(task.spec), task=task)
+    if "copy" in asked:
+        spec = as_document(_task(asked["copy"]).spec)
+        return drafts.start(source, {**spec, "name": spec["name"][: MAX_NAME - len(COPY)] + COPY})
+    return drafts.start(source, forms.new_document(viewer_zone()) | TEMPLATES.get(asked.get("template", ""), {}))
+
+
+def _task(text: str) -> TaskView:
+    with catalogue().transaction() as session:
+        return task_views.get_task(session, UUID(text), now=now())
+
+
+def _form(draft: Draft) -> None:
+    draft.put_back()
+    task_form.style()
+    if draft.task_id:
+        navigation.back_link("task", "Back without saving", id=str(draft.task_id))
+    else:
+        navigation.back_link("tasks", "Back without saving")
+    st.title("Edit task" if draft.task_id else "New task", anchor=False)
+    conflict_view(draft)
+    problems = draft.problems()
+    left, right = st.columns([1.35, 1], gap="medium")
+    with left:
+        task_form.identity(problems)
+        task_form.action(draft)
+        task_form.policies(draft)
+    with right:
+        schedule_form.schedule(draft)
+    _save_bar(draft, problems)
+
+
+def _save_bar(draft: Draft, problems: Mapping[str, str]) -> None:
+    with st.bottom, st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
+        message = draft.failure or _summary(problems)
+        if message:
+            st.markdown(f":red[:material/error: {escape_markdown(message)}]", width="content")
+        st.button(
+            "Save task" if draft.task_id else "Create task",
+            type="primary",
+            key="edit_save",
+            icon=":material/check:",
+            shortcut="Ctrl+Enter",
+            disabled=draft.conflict is not None,
+            help="Decide above whose changes are kept." if draft.conflict else None,
+            on_click=drafts.save,
+            args=(draft,),
+        )
+
+
+def _summary(problems: Mapping[str, str]) -> str:
+    if not problems:
+        return ""
+    names = [FIELD_LABELS.get(name, name) for name in problems]
+    return f"Not saved yet. Look at: {', '.join(names)}."

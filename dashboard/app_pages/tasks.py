@@ -1,0 +1,162 @@
+"""All tasks: found, filtered, and started, paused, resumed or restored where they stand."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import streamlit as st
+
+from dashboard import commands, components, navigation, reads, task_rows, undo
+from dashboard.context import catalogue, now
+from dashboard.failures import outage_shown
+from dashboard.reads import Filters
+from dashboard.viewer import viewer_zone
+from db import runs, task_views
+from db.notifications import Topic
+from db.pages import Page
+from db.states import Kind
+from db.task_views import TaskFilter, TaskView
+
+PAGE_SIZE = 25
+CURSOR = "after"
+FRAGMENT = "tasks_list"
+STATES = {"All": None, **{state.value.capitalize(): state for state in TaskFilter}}
+
+TEMPLATES = (
+    ("shell", "terminal", "Run a command", "A backup, a clean-up, a report: anything that a shell can start."),
+    ("http", "public", "Call an address", "Ping a service or trigger a webhook, and see what it answered."),
+    ("python", "code", "Call a Python function", "A function of your own package, with keyword arguments."),
+)
+
+
+def page() -> None:
+    """The page at `/tasks`."""
+    navigation.show_notice()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.title("Tasks", anchor=False, width="stretch")
+        components.live([Topic.TASKS, Topic.RUNS], [FRAGMENT], key="tasks_live")
+        if st.button("New task", type="primary", icon=":material/add:", key="new_task"):
+            navigation.go("new")
+    undo.show_bar()
+    _list()
+
+
+@st.fragment(key=FRAGMENT)
+def _list() -> None:
+    with outage_shown():
+        filters = _filters()
+        with catalogue().transaction() as session:
+            found = task_views.list_tasks(
+                session, **filters, limit=PAGE_SIZE, cursor=st.query_params.get(CURSOR), now=now()
+            )
+            recent = runs.recent_runs(session, [task.id for task in found.items], count=task_rows.RUNS_SHOWN)
+        if not found.items and not any(filters.values()):
+            _first_steps()
+            return
+        total = reads.count_tasks(filters)
+        st.caption(f"{total:,} {'task' if total == 1 else 'tasks'}", width="content")
+        zone = viewer_zone()
+        with st.container(border=True, gap=None):
+            components.grid(
+                [task_rows.row(task, recent[task.id], zone) for task in found.items],
+                task_rows.COLUMNS,
+                key="tasks_grid",
+                label="Tasks",
+                empty="No task matches these filters.",
+                cards=True,
+                on_open=lambda task_id: navigation.go("task", id=task_id),
+                on_action=_act,
+            )
+        _pager(found)
+
+
+def _filters() -> Filters:
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        search = st.text_input(
+            "Search",
+            type="search",
+            live=True,
+            key="q",
+            bind="query-params",
+            max_chars=200,
+            placeholder="Search by name",
+            label_visibility="collapsed",
+            width=260,
+            on_change=_first_page,
+        )
+        state = st.segmented_control(
+            "State",
+            list(STATES),
+            default="All",
+            required=True,
+            key="state",
+            bind="query-params",
+            label_visibility="collapsed",
+            on_change=_first_page,
+        )
+        kind = _choice("Kind", [kind.value for kind in Kind])
+        tag = _choice("Tag", reads.tags())
+    return {"search": search or "", "tag": tag, "kind": Kind(kind) if kind else None, "state": STATES[state or "All"]}
+
+
+def _choice(label: str, options: Sequence[str]) -> str | None:
+    return st.selectbox(
+        label,
+        options,
+        index=None,
+        key=label.lower(),
+        bind="query-params",
+        placeholder=f"Any {label.lower()}",
+        label_visibility="collapsed",
+        width=150,
+        on_change=_first_page,
+    )
+
+
+def _act(task_id: str, action: str) -> None:
+    task = UUID(task_id)
+    match action:
+        case "run":
+            commands.run_now(task)
+        case "pause":
+            commands.pause(task)
+        case "resume":
+            commands.resume(task)
+        case "restore":
+            commands.restore(task)
+        case "edit":
+            navigation.go("edit", id=task_id)
+
+
+def _pager(found: Page[TaskView]) -> None:
+    with st.container(horizontal=True, horizontal_alignment="right"):
+        if CURSOR in st.query_params:
+            st.button("First page", icon=":material/first_page:", key="first_page", on_click=_first_page)
+        if found.next_cursor:
+            st.button(
+                "Next page",
+                icon=":material/chevron_right:",
+                icon_position="right",
+                key="next_page",
+                on_click=_next_page,
+                args=(found.next_cursor,),
+            )
+
+
+def _first_page() -> None:
+    st.query_params.pop(CURSOR, None)
+
+
+def _next_page(cursor: str) -> None:
+    st.query_params[CURSOR] = cursor
+
+
+def _first_steps() -> None:
+    st.subheader("Nothing is scheduled yet", anchor=False)
+    st.markdown("A task is something to do and when to do it. Start with one of these, or with an empty form.")
+    with st.grid(3, min_column_width=240):
+        for template, icon, title, text in TEMPLATES:
+            with st.container(border=True, height="stretch"):
+                st.subheader(title, anchor=False, icon=f":material/{icon}:")
+                st.markdown(text)
+                if st.button("Start with this", key=f"template_{template}"):
+                    navigation.go("new", template=template)

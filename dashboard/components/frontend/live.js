@@ -1,0 +1,93 @@
+// Tells Python that something changed. Hints come over a socket of its own; however many there are, the page is
+// drawn again at most once per pause, and not at all while nobody looks at it.
+
+const WORST_RETRY_MS = 8000
+// A hint may be lost, so the page is also drawn again from time to time.
+const UNASKED_MS = 60000
+const pages = new WeakMap()
+
+class Live {
+  constructor(root) {
+    this.dot = root.querySelector(".live")
+    this.word = root.querySelector(".word")
+    this.last = 0
+    this.retry = 400
+    this.owed = null
+    this.onVisible = () => this.owed && this.owe(this.owed)
+    document.addEventListener("visibilitychange", this.onVisible)
+    this.unasked = setInterval(() => this.owe("change"), UNASKED_MS)
+  }
+
+  follow({ topics, pause_ms }, fire) {
+    this.fire = fire
+    this.pause = pause_ms
+    const wanted = JSON.stringify(topics)
+    if (wanted === this.topics) return
+    this.topics = wanted
+    this.open()
+  }
+
+  open() {
+    this.socket?.close()
+    const socket = new WebSocket(location.origin.replace(/^http/, "ws") + "/live")
+    this.socket = socket
+    socket.onopen = () => {
+      this.retry = 400
+      socket.send(this.topics)
+      if (this.missed) this.owe("reload")
+      this.missed = false
+    }
+    socket.onmessage = (event) => this.hear(JSON.parse(event.data))
+    socket.onclose = () => {
+      if (socket !== this.socket) return
+      this.missed = true
+      this.show(false)
+      this.reopening = setTimeout(() => this.open(), this.retry * (0.7 + Math.random() * 0.6))
+      this.retry = Math.min(this.retry * 2, WORST_RETRY_MS)
+    }
+  }
+
+  hear({ connected, changed }) {
+    if (connected !== undefined) this.show(connected)
+    if (changed) this.owe(changed)
+  }
+
+  owe(what) {
+    // Everything includes the parts.
+    this.owed = this.owed === "reload" ? "reload" : what
+    if (document.hidden || this.timer) return
+    this.timer = setTimeout(() => this.pay(), Math.max(20, this.pause - (Date.now() - this.last)))
+  }
+
+  pay() {
+    const what = this.owed
+    this.timer = this.owed = null
+    this.last = Date.now()
+    this.fire(what, String(this.last))
+  }
+
+  show(connected) {
+    this.dot.classList.toggle("on", connected)
+    this.word.textContent = connected ? "Live" : "Reconnecting"
+  }
+
+  close() {
+    const socket = this.socket
+    this.socket = null
+    socket?.close()
+    clearInterval(this.unasked)
+    clearTimeout(this.timer)
+    clearTimeout(this.reopening)
+    document.removeEventListener("visibilitychange", this.onVisible)
+  }
+}
+
+export default function ({ parentElement, data, setTriggerValue }) {
+  if (!pages.has(parentElement)) pages.set(parentElement, new Live(parentElement))
+  const live = pages.get(parentElement)
+  live.follow(data, setTriggerValue)
+  return () => {
+    live.close()
+    pages.delete(parentElement)
+  }
+}

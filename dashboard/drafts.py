@@ -1,0 +1,219 @@
+"""A task while somebody writes it: what the form holds, where it came from, and how it is saved.
+
+Streamlit forgets a field that is not on the page; a draft does not, as long as its page is open.
+"""
+
+import logging
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import streamlit as st
+from sqlalchemy.orm import Session
+
+from dashboard import conflicts, forms
+from dashboard.api.repeats import once
+from dashboard.conflicts import Difference, Side
+from dashboard.context import catalogue, now
+from dashboard.viewer import ACTOR, viewer_zone
+from db import revisions, task_views, tasks
+from db.errors import CatalogueError, IdempotencyKeyReused, StaleVersion, TaskNameTaken
+from db.specs import AnyTask, InvalidTask, as_document, parse_task
+
+log = logging.getLogger(__name__)
+
+DRAFT = "_draft"
+ON_EVERY_DRAW = "name"
+"""A field that the page always shows: where it is gone, the page has been left since."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """What somebody else saved meanwhile."""
+
+    theirs: dict[str, Any]
+    version: int
+    actor: str
+    at: datetime
+
+
+@dataclass
+class Draft:
+    """One per session. `base` is the document that it started from, None for a new task."""
+
+    source: str
+    fields: dict[str, Any]
+    task_id: UUID | None = None
+    base: dict[str, Any] | None = None
+    version: int = 0
+    idempotency_key: str = field(default_factory=lambda: uuid4().hex)
+    tried: bool = False
+    refused: dict[str, tuple[Any, str]] = field(default_factory=dict)
+    """What the catalogue said against a value of a field."""
+    failure: str = ""
+    conflict: Conflict | None = None
+    saved: UUID | None = None
+
+    def collect(self) -> dict[str, Any]:
+        """The fields as they are on the page now."""
+        self.fields |= {name: st.session_state[key(name)] for name in self.fields if key(name) in st.session_state}
+        return self.fields
+
+    def put_back(self) -> None:
+        """So that a field that comes back to the page has what it had before."""
+        for name, value in self.fields.items():
+            if key(name) not in st.session_state:
+                st.session_state[key(name)] = value
+
+    def adopt(self, document: Mapping[str, Any], *, base: dict[str, Any], version: int) -> None:
+        """Goes on with this document instead, as an edit of that version."""
+        self.fields = forms.fields_of(document, zone=viewer_zone(), now=now())
+        st.session_state.update({key(name): value for name, value in self.fields.items()})
+        self.base, self.version, self.conflict = base, version, None
+        self.refused, self.failure = {}, ""
+
+    def problems(self) -> dict[str, str]:
+        """What is wrong with each field, once somebody has tried to save it."""
+        if not self.tried:
+            return {}
+        fields = self.collect()
+        refused = {name: message for name, (value, message) in self.refused.items() if fields[name] == value}
+        try:
+            forms.read(fields, base=self.base)
+        except InvalidTask as error:
+            return refused | forms.problems(error)
+        return refused
+
+    def differences(self) -> list[Difference]:
+        """Between what somebody else saved meanwhile and the form; none where the form cannot be read."""
+        assert self.conflict is not None
+        assert self.base is not None
+        try:
+            mine = as_document(forms.read(self.collect(), base=self.base))
+        except InvalidTask:
+            return []
+        return conflicts.differences(base=self.base, theirs=self.conflict.theirs, mine=mine)
+
+
+def key(name: str) -> str:
+    """Under which Streamlit keeps a field of the form."""
+    return f"edit_{name}"
+
+
+def choice_key(name: str) -> str:
+    """Under which Streamlit keeps whose value a field gets."""
+    return f"choice_{name.replace('.', '_')}"
+
+
+def opened(source: str) -> Draft | None:
+    """The draft that this page is about, if it is still open."""
+    draft = st.session_state.get(DRAFT)
+    if draft is None or draft.source != source or key(ON_EVERY_DRAW) not in st.session_state:
+        return None
+    draft.collect()
+    return draft  # type: ignore[no-any-return]
+
+
+def start(source: str, document: Mapping[str, Any], *, task: task_views.TaskView | None = None) -> Draft:
+    """A draft with this document in its fields; an edit of the task, where one is given."""
+    fields = forms.fields_of(document, zone=viewer_zone(), now=now())
+    draft = Draft(source, fields)
+    if task is not None:
+        draft.task_id, draft.base, draft.version = task.id, as_document(task.spec), task.version
+    st.session_state.update({key(name): value for name, value in fields.items()})
+    st.session_state[DRAFT] = draft
+    return draft
+
+
+def save(draft: Draft) -> None:
+    """Writes what the form holds, or notes why not; nothing is half saved."""
+    draft.tried = True
+    try:
+        spec = forms.read(draft.collect(), base=draft.base)
+    except InvalidTask:
+        return
+    _attempt(draft, spec, seen_version=draft.version)
+
+
+def save_merged(draft: Draft) -> None:
+    """Writes theirs with mine, as chosen, over the version that is current."""
+    assert draft.conflict is not None
+    theirs, version = draft.conflict.theirs, draft.conflict.version
+    merged = conflicts.merge(theirs, draft.differences(), _choices(draft))
+    draft.tried = True
+    try:
+        spec = parse_task(merged)
+    except InvalidTask:
+        # Each edit was valid and both together are not: the form shows them, and what is wrong.
+        draft.adopt(merged, base=theirs, version=version)
+        return
+    _attempt(draft, spec, seen_version=version)
+
+
+def _choices(draft: Draft) -> dict[str, Side]:
+    chosen = {each.field: st.session_state.get(choice_key(each.field)) for each in draft.differences()}
+    return {name: Side(side) for name, side in chosen.items() if side}
+
+
+def use_theirs(draft: Draft) -> None:
+    """Gives mine up."""
+    assert draft.conflict is not None
+    draft.adopt(draft.conflict.theirs, base=draft.conflict.theirs, version=draft.conflict.version)
+    draft.tried = False
+
+
+def _attempt(draft: Draft, spec: AnyTask, *, seen_version: int) -> None:
+    draft.refused, draft.failure = {}, ""
+    try:
+        with catalogue().transaction() as session:
+            draft.saved = _write(session, draft, spec, seen_version=seen_version)
+    except InvalidTask as error:
+        draft.refused = {name: (draft.fields[name], text) for name, text in forms.problems(error).items()}
+    except TaskNameTaken as error:
+        draft.refused = {"name": (draft.fields["name"], str(error))}
+    except StaleVersion:
+        _meet(draft)
+    except IdempotencyKeyReused:
+        draft.idempotency_key = uuid4().hex
+        draft.failure = "An earlier attempt may have been saved. Look at the list of tasks before you save again."
+    except CatalogueError as error:
+        draft.failure = str(error)
+    except Exception:
+        reference = secrets.token_hex(4)
+        log.exception("A task could not be saved, reference %s", reference)
+        draft.failure = f"Something went wrong, nothing was saved. The log has the details under {reference}."
+
+
+def _write(session: Session, draft: Draft, spec: AnyTask, *, seen_version: int) -> UUID:
+    at, document = now(), as_document(spec)
+    if draft.task_id is None:
+
+        def create() -> dict[str, Any]:
+            return {"id": str(tasks.create_task(session, spec, actor=ACTOR, now=at))}
+
+        answer = once(session, scope="page new", key=draft.idempotency_key, request=document, now=at, do=create)
+        return UUID(answer["id"])
+    if document != draft.base or seen_version != draft.version:
+        tasks.replace_task(session, draft.task_id, spec, seen_version=seen_version, actor=ACTOR, now=at)
+    return draft.task_id
+
+
+def _meet(draft: Draft) -> None:
+    """Looks at what somebody else saved meanwhile; where it is the same as mine, there is nothing left to do."""
+    assert draft.task_id is not None
+    try:
+        with catalogue().transaction() as session:
+            current = task_views.get_task(session, draft.task_id, now=now())
+            latest = revisions.list_revisions(session, draft.task_id)[0]
+    except CatalogueError as error:
+        draft.failure = str(error)
+        return
+    draft.conflict = Conflict(as_document(current.spec), current.version, latest.actor, latest.at)
+    differing = draft.differences()
+    if not differing:
+        draft.saved = draft.task_id
+    for difference in differing:
+        st.session_state[choice_key(difference.field)] = difference.suggested.value

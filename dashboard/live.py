@@ -1,0 +1,146 @@
+"""Carries hints from the catalogue to the open pages: one listener for the process, one socket for a page.
+
+The listener's thread wakes the sockets that wait for a topic. A socket only says that something changed; the page
+then asks Streamlit to draw its part again. However many hints come, a socket has at most one waiting.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+
+import anyio
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from dashboard.context import catalogue
+from db.notifications import Listener, Topic
+
+LOOK_SECONDS = 1.0
+"""How soon a page learns that the catalogue is away."""
+HELLO_SECONDS = 10
+MAX_TOPICS = 20
+POLICY_VIOLATION = 1008
+
+
+class Subscription:
+    """Waits for hints about some topics, within one event loop."""
+
+    def __init__(self, topics: Iterable[str]) -> None:
+        self.topics = frozenset(topics)
+        self._heard: set[str] = set()
+        self._woken = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+
+    async def changes(self, *, within_seconds: float) -> frozenset[str]:
+        """The topics that changed since the last time; none when nothing did within the time."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._woken.wait(), within_seconds)
+        self._woken.clear()
+        heard, self._heard = frozenset(self._heard), set()
+        return heard
+
+    def wake(self, topics: frozenset[str]) -> None:
+        """Called in the listener's thread."""
+        mine = topics & self.topics | topics & {Topic.EVERYTHING}
+        if mine:
+            with suppress(RuntimeError):  # the loop is closed: the process ends
+                self._loop.call_soon_threadsafe(self._hear, mine)
+
+    def _hear(self, topics: frozenset[str]) -> None:
+        self._heard |= topics
+        self._woken.set()
+
+
+class Hub:
+    """Who waits for what in this process, and how often each topic changed."""
+
+    def __init__(self, url: str) -> None:
+        self._listener = Listener(url, self._publish)
+        self._subscriptions: set[Subscription] = set()
+        self._counts: dict[str, int] = {}
+
+    def start(self) -> None:
+        self._listener.start()
+
+    def stop(self) -> None:
+        self._listener.stop()
+
+    @property
+    def connected(self) -> bool:
+        """Whether hints arrive."""
+        return self._listener.connected
+
+    def token(self, topic: Topic) -> tuple[int, int]:
+        """A value that is another one after each change of the topic: a key for what was read before it."""
+        return self._counts.get(topic, 0), self._counts.get(Topic.EVERYTHING, 0)
+
+    @contextmanager
+    def subscription(self, topics: Iterable[str]) -> Iterator[Subscription]:
+        """Hints about these topics, for as long as the block lasts."""
+        subscription = Subscription(topics)
+        self._subscriptions.add(subscription)
+        try:
+            yield subscription
+        finally:
+            self._subscriptions.discard(subscription)
+
+    def _publish(self, topics: frozenset[str]) -> None:
+        for topic in topics & set(Topic):
+            self._counts[topic] = self._counts.get(topic, 0) + 1
+        for subscription in tuple(self._subscriptions):
+            subscription.wake(topics)
+
+
+@lru_cache(maxsize=1)
+def hub() -> Hub:
+    """The hub of this process."""
+    return Hub(catalogue().url)
+
+
+def live_route(hub: Hub) -> WebSocketRoute:
+    """`/live`: a page sends its topics, and is told when one of them changed."""
+
+    async def live(websocket: WebSocket) -> None:
+        await websocket.accept()
+        topics = await hello(websocket)
+        if not isinstance(topics, list) or len(topics) > MAX_TOPICS:
+            await websocket.close(POLICY_VIOLATION)
+            return
+        with hub.subscription(str(topic) for topic in topics) as subscription:
+            await while_connected(websocket, lambda: _tell(websocket, hub, subscription))
+
+    return WebSocketRoute("/live", live)
+
+
+async def _tell(websocket: WebSocket, hub: Hub, subscription: Subscription) -> None:
+    told: bool | None = None
+    while True:
+        if hub.connected != told:
+            told = hub.connected
+            await websocket.send_json({"connected": told})
+        changed = await subscription.changes(within_seconds=LOOK_SECONDS)
+        if changed:
+            await websocket.send_json({"changed": "reload" if Topic.EVERYTHING in changed else "change"})
+
+
+async def hello(websocket: WebSocket) -> object:
+    """The first message of a page, as JSON; None where it is not."""
+    with suppress(ValueError, KeyError, TimeoutError, WebSocketDisconnect):
+        return await asyncio.wait_for(websocket.receive_json(), HELLO_SECONDS)
+    return None
+
+
+async def while_connected(websocket: WebSocket, serve: Callable[[], Awaitable[None]]) -> None:
+    """Serves until the page goes away: what it sends meanwhile is not read."""
+
+    async def serve_quietly() -> None:
+        with suppress(WebSocketDisconnect, RuntimeError):  # it went away between two messages
+            await serve()
+        tasks.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(serve_quietly)
+        while (await websocket.receive())["type"] != "websocket.disconnect":
+            pass
+        tasks.cancel_scope.cancel()

@@ -1,0 +1,53 @@
+"""Which pages there are, and how to get from one to another."""
+
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+import streamlit as st
+from streamlit.navigation.page import Page
+
+HOME = "tasks"
+PATHS = ["tasks", "runs", "task", "run", "new", "edit"]
+
+_PAGES = "_pages"
+_NOTICE = "_notice"
+
+
+def page(draw: Callable[[], None], path: str, *, title: str, icon: str, visible: bool = True) -> Page:
+    """A page under its path."""
+    visibility = "visible" if visible else "hidden"
+    return st.Page(draw, title=title, icon=f":material/{icon}:", url_path=path, visibility=visibility)  # type: ignore[arg-type]
+
+
+def run(pages: Sequence[Page]) -> None:
+    """Draws the page that the address names."""
+    # Streamlit gives its default page the bare address only, so the default is one that leads home.
+    start = st.Page(_go_home, title="Duetime", url_path="home", default=True, visibility="hidden")
+    st.session_state[_PAGES] = {each.url_path: each for each in pages}
+    st.navigation([start, *pages], position="top").run()
+
+
+def _go_home() -> None:
+    go(HOME)
+
+
+def go(path: str, **query: str) -> NoReturn:
+    """Leaves for another page."""
+    st.switch_page(st.session_state[_PAGES][path], query_params=query)
+
+
+def back_link(path: str, label: str, **query: str) -> None:
+    """A way back, above a page's title."""
+    st.page_link(st.session_state[_PAGES][path], label=label, icon=":material/arrow_back:", query_params=query)
+
+
+def notice(message: str) -> None:
+    """Says something on whatever page is drawn next."""
+    st.session_state[_NOTICE] = message
+
+
+def show_notice() -> None:
+    """Says what `notice` left, once."""
+    message = st.session_state.pop(_NOTICE, None)
+    if message:
+        st.toast(message, icon=":material/check_circle:")

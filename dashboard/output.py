@@ -1,0 +1,94 @@
+"""The output of a run to a page: over a socket while it is printed, and as a text file."""
+
+from collections.abc import Iterator, Sequence
+from uuid import UUID
+
+import anyio
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from dashboard.live import POLICY_VIOLATION, Hub, Subscription, hello, while_connected
+from db import logs, run_requests
+from db.engine import Catalogue
+from db.errors import CatalogueUnavailable, RunNotFound
+from db.notifications import Topic, of
+from db.tables import RunLog
+
+FIRST_LINES = 5000
+LINES_AT_ONCE = 1000
+GATHER_SECONDS = 0.15
+"""After lines were sent: many small writes of a run become few messages."""
+LOOK_SECONDS = 5.0
+"""A hint may be lost, so the log is looked at this often anyway."""
+
+
+def output_routes(catalogue: Catalogue, hub: Hub) -> list[BaseRoute]:
+    """`/live/logs/{run}`, a socket, and `/logs/{run}.txt`, the whole log."""
+
+    async def live(websocket: WebSocket) -> None:
+        run_id: UUID = websocket.path_params["run_id"]
+        await websocket.accept()
+        asked = await hello(websocket)
+        after = asked.get("after") if isinstance(asked, dict) else "?"
+        if after is not None and not isinstance(after, int):
+            await websocket.close(POLICY_VIOLATION)
+            return
+        with hub.subscription([of(Topic.LOGS, run_id)]) as subscription:
+            follower = _Follower(catalogue, websocket, run_id, after)
+            await while_connected(websocket, lambda: follower.follow(subscription))
+
+    def download(request: Request) -> Response:
+        run_id: UUID = request.path_params["run_id"]
+        try:
+            with catalogue.transaction() as session:
+                name = run_requests.resolve(session, run_id).task_name
+        except RunNotFound as error:
+            return PlainTextResponse(f"{error}\n", 404)
+        except CatalogueUnavailable as error:
+            return PlainTextResponse(f"{error}\n", 503)
+        safe = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "-_.") else "_" for letter in name)
+        headers = {"Content-Disposition": f'attachment; filename="{safe[:80]}-{str(run_id)[:8]}.txt"'}
+        return StreamingResponse(_as_text(catalogue, run_id), media_type="text/plain; charset=utf-8", headers=headers)
+
+    return [WebSocketRoute("/live/logs/{run_id:uuid}", live), Route("/logs/{run_id:uuid}.txt", download)]
+
+
+class _Follower:
+    """Sends what is new after the last line that it sent."""
+
+    def __init__(self, catalogue: Catalogue, websocket: WebSocket, run_id: UUID, after: int | None) -> None:
+        self._catalogue, self._websocket, self._run_id, self._after = catalogue, websocket, run_id, after
+
+    async def follow(self, subscription: Subscription) -> None:
+        while True:
+            while lines := await anyio.to_thread.run_sync(self._read, abandon_on_cancel=True):
+                self._after = lines[-1].id
+                await self._websocket.send_json({"lines": [_as_row(line) for line in lines]})
+                await anyio.sleep(GATHER_SECONDS)
+            await subscription.changes(within_seconds=LOOK_SECONDS)
+
+    def _read(self) -> Sequence[RunLog]:
+        try:
+            with self._catalogue.transaction() as session:
+                if self._after is None:
+                    return logs.last_lines(session, self._run_id, limit=FIRST_LINES)
+                return logs.list_lines(session, self._run_id, after=self._after, limit=LINES_AT_ONCE)
+        except CatalogueUnavailable:
+            return ()
+
+
+def _as_row(line: RunLog) -> tuple[int, int, str, str, str]:
+    return line.id, round(line.at.timestamp() * 1000), line.level, line.stream, line.message
+
+
+def _as_text(catalogue: Catalogue, run_id: UUID) -> Iterator[str]:
+    after = 0
+    while True:
+        with catalogue.transaction() as session:
+            lines = logs.list_lines(session, run_id, after=after, limit=LINES_AT_ONCE)
+        if not lines:
+            return
+        after = lines[-1].id
+        yield "".join(f"{line.at.isoformat(timespec='milliseconds')} {line.level:7} {line.message}\n" for line in lines)

@@ -1,0 +1,159 @@
+"""The schedule in the task form: checked while it is typed, in words, with the due times to come."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+
+import streamlit as st
+
+from dashboard import components
+from dashboard.components import Column
+from dashboard.context import now
+from dashboard.drafts import Draft, key
+from dashboard.forms import FIRST_PASS, SECOND_PASS
+from dashboard.moments import clock, day, moment, time_of_day
+from dashboard.previews import Preview, preview, same_moment
+from dashboard.task_form import card_title, say_problem
+from dashboard.task_words import FIELD_LABELS
+from dashboard.text import escape_markdown
+from dashboard.viewer import viewer_zone
+from db.schedules import time_zones
+
+KINDS = {"cron": "Repeating", "once": "One time", "manual": "By hand"}
+EXAMPLES = {
+    "Every minute": "* * * * *",
+    "Hourly": "0 * * * *",
+    "Daily 02:00": "0 2 * * *",
+    "Weekdays 08:30": "30 8 * * 1-5",
+    "Weekly": "0 2 * * 1",
+    "Monthly": "0 2 1 * *",
+}
+EXAMPLE = "edit_example"
+PASSES = {FIRST_PASS: "The first time", SECOND_PASS: "The second time"}
+
+
+@st.fragment(key="edit_schedule")
+def schedule(draft: Draft) -> None:
+    """Everything about when it is due."""
+    fields = draft.collect()
+    draft.put_back()
+    problems = draft.problems()
+    with st.container(border=True):
+        card_title("Schedule")
+        kind = fields["schedule_kind"]
+        st.segmented_control(
+            FIELD_LABELS["schedule_kind"],
+            list(KINDS),
+            format_func=KINDS.__getitem__,
+            key=key("schedule_kind"),
+            required=True,
+            label_visibility="collapsed",
+        )
+        if kind != "manual":
+            st.selectbox(FIELD_LABELS["timezone"], sorted(time_zones()), key=key("timezone"), filter_mode="contains")
+        seen = preview(fields, now=now())
+        {"cron": _cron, "once": _once, "manual": _manual}[kind](seen)
+        _say(seen, known=same_moment(fields, draft.base and draft.base["schedule"]), run_if_past=fields["run_if_past"])
+        _due_times(seen.due_at, fields["timezone"])
+        for note in seen.notes:
+            st.caption(f":orange[:material/warning:] {escape_markdown(note)}")
+        if kind == "cron":
+            _bounds(problems, fields)
+
+
+def _cron(_seen: Preview) -> None:
+    st.pills("Start from an example", list(EXAMPLES), key=EXAMPLE, on_change=_take_example)
+    st.text_input(
+        FIELD_LABELS["cron"],
+        key=key("cron"),
+        live=True,
+        max_chars=200,
+        required=True,
+        help="Minute, hour, day of month, month, day of week. A sixth field is seconds; @daily and the like work too.",
+    )
+
+
+def _take_example() -> None:
+    chosen = st.session_state[EXAMPLE]
+    if chosen:
+        st.session_state[key("cron")] = EXAMPLES[chosen]
+        st.session_state[EXAMPLE] = None
+
+
+def _once(seen: Preview) -> None:
+    left, right = st.columns(2)
+    left.date_input(
+        FIELD_LABELS["once_date"],
+        value=None,
+        key=key("once_date"),
+        min_value=date(1970, 12, 31),
+        max_value=date(9000, 12, 31),
+        format="YYYY-MM-DD",
+    )
+    right.text_input(FIELD_LABELS["once_time"], key=key("once_time"), live=True, max_chars=20, placeholder="10:00")
+    if seen.comes_twice:
+        st.segmented_control(
+            FIELD_LABELS["once_pass"], list(PASSES), format_func=PASSES.__getitem__, key=key("once_pass"), required=True
+        )
+    st.checkbox(FIELD_LABELS["run_if_past"], key=key("run_if_past"))
+
+
+def _manual(_seen: Preview) -> None:
+    st.markdown("It runs when somebody presses **Run now**, or asks the API to.")
+
+
+def _say(seen: Preview, *, known: bool, run_if_past: bool) -> None:
+    if seen.error:
+        st.error(escape_markdown(seen.error), icon=":material/error:")
+        return
+    if seen.is_past:
+        _say_past(known=known, run_if_past=run_if_past)
+    st.markdown(f":material/check_circle: **{escape_markdown(seen.words)}**")
+
+
+def _say_past(*, known: bool, run_if_past: bool) -> None:
+    if known:
+        st.info("This moment has passed: it will not be due again.", icon=":material/history:")
+    elif run_if_past:
+        st.warning("This moment has passed: it runs as soon as it is saved.", icon=":material/bolt:")
+    else:
+        label = FIELD_LABELS["run_if_past"]
+        st.error(f"This moment has passed. Choose a later one, or tick “{label}”.", icon=":material/error:")
+
+
+def _due_times(due_at: Sequence[datetime], zone: str) -> None:
+    if not due_at:
+        return
+    viewer = viewer_zone()
+    columns = [Column("here", f"Due, {zone}"), Column("away", "", "away", align="right")]
+    if viewer != zone:
+        columns.insert(1, Column("viewer", f"Your time, {viewer}", "muted"))
+    components.grid(
+        [_row(at, zone, viewer) for at in due_at], columns, key="edit_due_times", label="Next due times", dense=True
+    )
+
+
+def _row(at: datetime, zone: str, viewer: str) -> dict[str, Any]:
+    same_day = day(at, zone) == day(at, viewer)
+    return {
+        "id": at.isoformat(),
+        "here": f"{day(at, zone)} {at.year}, {time_of_day(at, zone)}",
+        "viewer": time_of_day(at, viewer) if same_day else clock(at, viewer),
+        "away": moment(at, zone),
+    }
+
+
+def _bounds(problems: Mapping[str, str], fields: Mapping[str, Any]) -> None:
+    left, right = st.columns(2)
+    help_text = f"In {fields['timezone']}. Empty for none."
+    for column, name in ((left, "starts_at"), (right, "ends_at")):
+        with column:
+            st.text_input(
+                FIELD_LABELS[name],
+                key=key(name),
+                live=True,
+                max_chars=40,
+                placeholder="2026-12-01 10:00",
+                help=escape_markdown(help_text),
+            )
+            say_problem(problems, name)

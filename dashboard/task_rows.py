@@ -1,0 +1,56 @@
+"""Tasks as rows of a grid. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from dashboard import run_rows
+from dashboard.badges import task_badges
+from dashboard.components import Column
+from dashboard.moments import moment, took, zone_of
+from db.schedules import in_words
+from db.tables import Run
+from db.task_views import TaskView
+
+RUNS_SHOWN = 16
+TAGS_SHOWN = 3
+
+COLUMNS = (
+    Column("name", "Task", "title"),
+    Column("state", "State", "badges"),
+    Column("bars", "Last runs", "bars"),
+    Column("next_due", "Next due", "away"),
+    Column("last_run", "Last run", "away"),
+    Column("took", "Duration", "elapsed", align="right"),
+    Column("tags", "Tags", "tags"),
+)
+RUN = {"key": "run", "icon": "run", "label": "Run now"}
+PAUSE = {"key": "pause", "icon": "pause", "label": "Pause"}
+RESUME = {"key": "resume", "icon": "resume", "label": "Resume"}
+EDIT = {"key": "edit", "icon": "edit", "label": "Edit"}
+RESTORE = {"key": "restore", "icon": "restore", "label": "Restore"}
+
+
+def row(task: TaskView, recent: Sequence[Run], viewer_zone: str) -> dict[str, Any]:
+    """A task for a grid with the columns above."""
+    zone = zone_of(task.spec, otherwise=viewer_zone)
+    last = task.last_run
+    return {
+        "id": str(task.id),
+        "name": {"text": task.spec.name, "href": f"task?id={task.id}", "sub": in_words(task.spec.schedule.value())},
+        "state": [asdict(badge) for badge in task_badges(task, zone=zone)],
+        "bars": run_rows.bars(recent, of=RUNS_SHOWN, zone=zone),
+        "next_due": moment(task.next_due_at, zone),
+        "last_run": moment(last.started_at or last.due_at, zone) if last else None,
+        "took": took(last.started_at, last.ended_at) if last else None,
+        "tags": task.spec.tags[:TAGS_SHOWN],
+        "actions": _actions(task),
+        "dim": task.spec.paused or task.deleted_at is not None,
+        "rev": [task.version, last.state if last else None, str(last.id) if last else None],
+    }
+
+
+def _actions(task: TaskView) -> list[dict[str, str]]:
+    if task.deleted_at is not None:
+        return [RESTORE]
+    return [RUN, RESUME if task.spec.paused else PAUSE, EDIT]

@@ -1,0 +1,47 @@
+"""Forks: an attempt in a child of a zygote, from what the child is asked to what it said and how it ended."""
+
+import asyncio
+import signal
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from db.states import RunState
+from flows import processes
+from flows.attempts import Attempt, Output, Result
+from flows.children import Zygote, ZygoteDied
+from flows.lines import Allowance
+from flows.reports import Report
+
+LOST = "The process that starts Python tasks died, and this one with it. Look into the worker's log for why."
+
+Judge = Callable[[processes.Ending, Mapping[str, Any]], Result]
+"""The result, given how the child ended and what it reported."""
+
+
+async def perform(
+    zygote: Zygote,
+    request: Mapping[str, Any],
+    attempt: Attempt,
+    output: Output,
+    cancel: asyncio.Event,
+    *,
+    judge: Judge,
+    cancel_signal: signal.Signals | None = None,
+) -> Result:
+    """Executes the attempt in a child to its end; see `flows.attempts.Perform` and `flows.processes.follow`."""
+    allowance = Allowance(output)
+    report = Report(allowance)
+    try:
+        async with processes.pipes_to(*processes.output_sinks(allowance), report) as pipes:
+            child = await zygote.spawn(request, pipes.writing)
+            pipes.handed_over()
+            ending = await processes.follow(
+                child, pipes, timeout_seconds=attempt.timeout_seconds, cancel=cancel, cancel_signal=cancel_signal
+            )
+    except OSError as error:
+        return Result(RunState.FAILED, error=f"The process could not be started: {error.strerror or error}.")
+    except ZygoteDied:
+        return Result(RunState.CRASHED, error=LOST)
+    finally:
+        allowance.close()
+    return judge(ending, report.said)

@@ -1,0 +1,55 @@
+"""The list of runs."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from db.states import RunState
+from tests.browser.reading import open_page, row, rows
+from tests.browser.world import HOSTILE, World, now
+
+pytestmark = pytest.mark.xdist_group("browser")
+
+
+def test_the_newest_run_is_first_and_appears_without_reloading(page: Page, world: World) -> None:
+    first, second = world.task("first"), world.task("second")
+    world.start(first)
+    open_page(page, "/runs", "Runs")
+    expect(rows(page, "Runs")).to_have_count(1)
+    world.start(second)
+    expect(rows(page, "Runs")).to_have_count(2, timeout=2_000)
+    expect(rows(page, "Runs").first).to_contain_text("second")
+
+
+def test_a_state_filters_and_stays_in_the_address(page: Page, world: World) -> None:
+    task = world.task("backup")
+    world.end(world.start(task, due_at=now() - timedelta(minutes=2)), RunState.FAILED)
+    world.end(world.start(task))
+    open_page(page, "/runs", "Runs")
+    expect(rows(page, "Runs")).to_have_count(2)
+    page.get_by_role("radio", name="Failed").click()
+    expect(rows(page, "Runs")).to_have_count(1)
+    expect(page).to_have_url(re.compile("run_state=Failed"))
+    row(page, "Runs", "Failed").get_by_role("link").click()
+    expect(page).to_have_url(re.compile(r"/run\?id="))
+
+
+def test_older_runs_are_a_page_away(page: Page, world: World) -> None:
+    task = world.task("backup")
+    for minutes in range(32):
+        world.end(world.start(task, due_at=now() - timedelta(minutes=minutes + 1)))
+    open_page(page, "/runs", "Runs")
+    expect(rows(page, "Runs")).to_have_count(30)
+    page.get_by_role("button", name="Older").click()
+    expect(rows(page, "Runs")).to_have_count(2)
+    page.get_by_role("button", name="Newest").click()
+    expect(rows(page, "Runs")).to_have_count(30)
+
+
+def test_names_are_text_and_nothing_else(page: Page, world: World) -> None:
+    world.start(world.task(HOSTILE))
+    open_page(page, "/runs", "Runs")
+    expect(rows(page, "Runs").first.get_by_role("link")).to_have_text(HOSTILE)
+    expect(rows(page, "Runs").first.locator("img, strong")).to_have_count(0)

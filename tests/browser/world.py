@@ -1,0 +1,117 @@
+"""What the rest of the system does while somebody looks at the dashboard: tasks appear, runs start, print and end."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from db import logs, run_requests, runs, sync, task_views, tasks
+from db.engine import Catalogue
+from db.logs import Line
+from db.run_requests import OpenRequest
+from db.runs import Ending, RunKey
+from db.specs import parse_task
+from db.states import Level, RunState, Stream, Trigger
+from db.tables import Run
+from db.task_views import TaskView
+
+T = TypeVar("T")
+
+HOSTILE = "<img src=x onerror=alert(1)> **b** :red[x] [l](javascript:1) https://evil.example $x$ :material/home:"
+WORKER = uuid4()
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+class World:
+    """Writes to the catalogue as a door, a worker and the reconciler would."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+
+    def do(self, command: Callable[[Session], T]) -> T:
+        with self._catalogue.transaction() as session:
+            return command(session)
+
+    def empty(self) -> None:
+        """Nothing has ever been scheduled."""
+        names = "tasks, due_times, runs, run_logs, run_requests, audit, workers"
+        self.do(lambda session: session.execute(text(f"TRUNCATE {names} CASCADE")))
+
+    def task(self, name: str, *, deployed: bool = True, **changes: Any) -> UUID:
+        document = {
+            "name": name,
+            "kind": "shell",
+            "action": {"command": "echo hello"},
+            "schedule": {"kind": "cron", "cron": "0 2 * * *", "timezone": "Europe/Berlin"},
+        }
+        task_id = self.do(lambda s: tasks.create_task(s, parse_task(document | changes), actor="anna", now=now()))
+        if deployed:
+            self.deploy(task_id)
+        return task_id
+
+    def deploy(self, task_id: UUID) -> None:
+        """Prefect has the task as it is."""
+        version = self.see(task_id).version
+        self.do(lambda s: sync.record_synced(s, task_id, version=version, deployment_id=uuid4(), applied=None))
+
+    def start(self, task_id: UUID, *, due_at: datetime | None = None, late: timedelta = timedelta(0)) -> RunKey:
+        """A worker takes a run of the task."""
+        key = RunKey(uuid4(), due_at or now())
+        task = self.see(task_id)
+        self.do(
+            lambda s: runs.start(
+                s,
+                key,
+                task_id=task_id,
+                task_name=task.spec.name,
+                task_version=task.version,
+                trigger=Trigger.SCHEDULE.value,
+                attempt=1,
+                started_at=key.due_at + late,
+                worker_id=WORKER,
+                worker="worker-1",
+            )
+        )
+        return key
+
+    def say(self, run: RunKey, *messages: str, level: Level = Level.INFO, stream: Stream = Stream.STDOUT) -> None:
+        """The run prints lines."""
+        lines = [Line(run.id, now(), level, stream, message) for message in messages]
+        self.do(lambda s: logs.append(s, lines))
+
+    def end(
+        self, run: RunKey, state: RunState = RunState.COMPLETED, *, at: datetime | None = None, error: str | None = None
+    ) -> None:
+        """The worker reports the end."""
+        code = {RunState.COMPLETED: 0, RunState.FAILED: 1}.get(state)
+        ending = Ending(state, at or now(), exit_code=code, error=error)
+        self.do(lambda s: runs.finish(s, run, ending, worker_id=WORKER))
+
+    def see(self, task_id: UUID) -> TaskView:
+        return self.do(lambda s: task_views.get_task(s, task_id, now=now()))
+
+    def asked_for(self, task_id: UUID) -> list[OpenRequest]:
+        """The runs that somebody asked for and that are not made yet."""
+        return [each for each in self.do(run_requests.open_requests) if each.task_id == task_id]
+
+    def fulfil(self, task_id: UUID) -> RunKey:
+        """The reconciler makes the run that was asked for."""
+        request, run_id = self.asked_for(task_id)[0], uuid4()
+        self.do(lambda s: run_requests.fulfil(s, request, run_id))
+        return RunKey(run_id, request.requested_at)
+
+    def refuse(self, task_id: UUID, why: str) -> None:
+        """Prefect does not take the task."""
+        self.do(lambda s: sync.record_error(s, task_id, why))
+
+    def delete(self, task_id: UUID) -> None:
+        self.do(lambda s: tasks.delete_task(s, task_id, actor="anna", now=now()))
+
+    def run(self, run_id: UUID) -> Run:
+        return self.do(lambda s: runs.get_run(s, run_id))

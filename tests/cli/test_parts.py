@@ -1,0 +1,73 @@
+"""What each part is told, and what is kept from it."""
+
+import argparse
+
+from cli.parts import Part, Role, migrations, parts
+from cli.settings import Settings, add_up_options, settings_of
+
+CATALOGUE = "postgresql://u:catalogue-key@h/duetime"
+ENVIRON = {
+    "PATH": "/bin",
+    "LC_ALL": "C",
+    "AWS_SECRET_ACCESS_KEY": "cloud-key",
+    "PREFECT_API_KEY": "prefect-cloud-key",
+    "PREFECT_API_URL": "https://elsewhere",
+    "DUETIME_PASSWORD": "door-key",
+    "DUETIME_PREFECT_DATABASE_URL": "postgresql://u:prefect-key@h/p",
+}
+
+
+def settings(*words: str) -> Settings:
+    parser = argparse.ArgumentParser()
+    add_up_options(parser, {})
+    return settings_of(parser.parse_args(words), ENVIRON)
+
+
+def named(*words: str) -> dict[str, Part]:
+    return {part.name: part for part in parts(settings(*words), CATALOGUE, ENVIRON)}
+
+
+def told(part: Part, secret: str) -> bool:
+    return any(secret in value for value in part.environment.values())
+
+
+def test_there_is_one_of_each_and_as_many_workers_as_wanted() -> None:
+    found = named("--workers", "3")
+    assert list(found) == ["prefect", "dashboard", "reconciler", "worker-1", "worker-2", "worker-3"]
+    names = {found[f"worker-{n}"].command[-1] for n in (1, 2, 3)}
+    assert len(names) == 3
+    assert {part.role for part in found.values()} == set(Role) - {Role.UP, Role.POSTGRES}
+
+
+def test_nobody_inherits_a_key_and_each_is_told_only_its_own() -> None:
+    who_knows = {
+        secret: {name for name, part in named().items() if told(part, secret)}
+        for secret in ("cloud-key", "prefect-cloud-key", "elsewhere", "door-key", "catalogue-key", "prefect-key")
+    }
+    assert who_knows == {
+        "cloud-key": set(),
+        "prefect-cloud-key": set(),
+        "elsewhere": set(),
+        "door-key": {"dashboard"},
+        "catalogue-key": {"dashboard", "reconciler", "worker-1"},
+        "prefect-key": {"prefect"},
+    }
+
+
+def test_a_part_that_is_shown_does_not_show_its_keys() -> None:
+    assert not any("key" in repr(part) for part in named().values())
+
+
+def test_prefect_stays_on_loopback_wherever_the_dashboard_listens() -> None:
+    found = named("--host", "10.0.0.1", "--prefect-port", "4999")
+    command = found["prefect"].command
+    assert command[command.index("--host") + 1] == "127.0.0.1"
+    assert found["dashboard"].environment["DUETIME_HOST"] == "10.0.0.1"
+    assert found["worker-1"].environment["PREFECT_API_URL"] == "http://127.0.0.1:4999/api"
+
+
+def test_the_migrations_know_both_databases() -> None:
+    part = migrations(settings(), CATALOGUE, ENVIRON)
+    assert told(part, "catalogue-key")
+    assert told(part, "prefect-key")
+    assert not told(part, "door-key")

@@ -1,0 +1,127 @@
+"""The months of due times, runs and logs: made ahead, dropped when they are old; and how long everything is kept."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from db import logs, retention, revisions, run_requests, runs, tasks, workers
+from db.errors import RunNotFound, TaskNotFound
+from db.logs import Line
+from db.partitions import (
+    MONTHS_AHEAD,
+    MONTHS_BACK,
+    PARTITIONED,
+    drop_partitions,
+    ensure_partitions,
+    first_of_month,
+    newest_instant,
+    oldest_instant,
+)
+from db.retention import Kept
+from db.states import Level, RunState, Stream
+from tests.db.conftest import NOW, a_run, a_worker, create, run_of, seconds, view
+
+
+def partitions(session: Session) -> set[str]:
+    query = "SELECT inhrelid::regclass::text FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid WHERE c.relkind = 'r'"
+    return set(session.scalars(text(query)))
+
+
+@given(st.datetimes(timezones=st.timezones()).filter(lambda at: 1900 < at.year < 9000), st.integers(-600, 600))
+def test_months_are_counted_over_the_turns_of_years(at: datetime, months: int) -> None:
+    start = first_of_month(at, months_later=months)
+    assert (start.day, start.hour, start.minute, start.microsecond, start.utcoffset()) == (1, 0, 0, 0, timedelta(0))
+    assert first_of_month(start, months_later=-months) == first_of_month(at)
+    assert first_of_month(at) <= at < first_of_month(at, months_later=1)
+
+
+def test_every_month_around_now_has_its_partitions(session: Session) -> None:
+    months = [first_of_month(NOW, months_later=later) for later in range(-MONTHS_BACK, MONTHS_AHEAD)]
+    assert partitions(session) == {f"{table}_{month:%Y_%m}" for table in PARTITIONED for month in months}
+
+
+def test_the_next_months_are_made_as_time_passes_and_twice_makes_no_difference(session: Session) -> None:
+    before = partitions(session)
+    later = NOW + timedelta(days=70)
+    ensure_partitions(session, now=later)
+    made = partitions(session) - before
+    assert len(made) == 3 * len(PARTITIONED) - 3 * (first_of_month(later) == first_of_month(NOW, months_later=2))
+    ensure_partitions(session, now=later)
+    assert partitions(session) - before == made
+
+
+def test_the_oldest_and_the_newest_instant_have_their_place(session: Session) -> None:
+    task_id = create(session)
+    for at in (oldest_instant(NOW), newest_instant(NOW) - timedelta(microseconds=1)):
+        assert run_of(session, a_run(session, task_id, at)).due_at == at
+
+
+def test_months_that_ended_before_an_instant_are_dropped_with_what_is_in_them(session: Session) -> None:
+    task_id, month = create(session), first_of_month(NOW)
+    last, this = a_run(session, task_id, month - seconds(1)), a_run(session, task_id, month)
+    before = partitions(session)
+    assert drop_partitions(session, before=month - seconds(1), tables=("runs",)) == sorted(
+        name for name in before if name.startswith("runs_") and name < f"runs_{month - seconds(1):%Y_%m}"
+    )
+    assert run_of(session, last)
+    assert drop_partitions(session, before=month, tables=("runs",)) == [f"runs_{month - seconds(1):%Y_%m}"]
+    with pytest.raises(RunNotFound):
+        run_of(session, last)
+    assert run_of(session, this)
+    assert {name for name in before if not name.startswith("runs_")} <= partitions(session)
+
+
+def test_a_table_that_only_looks_like_a_month_is_left_alone(session: Session) -> None:
+    session.execute(text("CREATE TABLE runs_1999_01 (id int)"))
+    drop_partitions(session, before=datetime(2001, 1, 1, tzinfo=UTC))
+    assert session.scalar(text("SELECT to_regclass('runs_1999_01')")) is not None
+
+
+DAY = timedelta(days=1)
+KEPT = Kept(runs=40 * DAY, logs=10 * DAY, due_times=1000 * DAY, trash=7 * DAY)
+
+
+def test_each_kind_of_thing_is_kept_for_its_own_time(session: Session) -> None:
+    removed = retention.apply(session, KEPT, now=NOW)
+    assert (removed["months of runs"], removed["months of logs"], removed["months of due times"]) == (2, 3, 0)
+
+
+def test_the_trash_is_emptied_with_everything_that_belongs_to_its_tasks(session: Session) -> None:
+    old, new, live = (create(session, name=name) for name in ("old", "new", "live"))
+    tasks.delete_task(session, old, actor="anna", now=NOW - KEPT.trash - seconds(1))
+    tasks.delete_task(session, new, actor="anna", now=NOW - KEPT.trash)
+    run_requests.request_run(session, live, actor="anna", now=NOW)
+    assert retention.apply(session, KEPT, now=NOW)["tasks in the trash"] == 1
+    session.expire_all()
+    with pytest.raises(TaskNotFound):
+        view(session, old)
+    assert revisions.list_revisions(session, old) == []
+    assert {view(session, task_id).spec.name for task_id in (new, live)} == {"new", "live"}
+    assert len(run_requests.open_requests(session)) == 1
+
+
+def test_workers_that_stopped_long_ago_and_old_requests_are_forgotten(session: Session) -> None:
+    task_id, long_ago = create(session), NOW - KEPT.runs - seconds(1)
+    for stopped_at in (long_ago, NOW):
+        workers.stop(session, a_worker(session).id, now=stopped_at)
+        run_requests.request_run(session, task_id, actor="anna", now=stopped_at)
+    a_worker(session, now=long_ago)
+    session.flush()
+    removed = retention.apply(session, KEPT, now=NOW)
+    assert (removed["workers"], removed["run requests"]) == (1, 1)
+
+
+def test_a_run_whose_log_was_dropped_is_still_there(session: Session) -> None:
+    key = a_run(session, create(session), NOW, state=RunState.COMPLETED, ended_at=NOW)
+    logs.append(
+        session,
+        [Line(key.id, NOW, Level.INFO, Stream.STDOUT, "hello"), Line(uuid4(), NOW, Level.INFO, Stream.STDOUT, "x")],
+    )
+    drop_partitions(session, before=first_of_month(NOW, months_later=1), tables=("run_logs",))
+    assert logs.list_lines(session, key.id) == []
+    assert runs.get_run(session, key.id).state == RunState.COMPLETED

@@ -1,0 +1,65 @@
+"""Who is there, and who leads, by clocks that the tests set."""
+
+from collections.abc import Iterable
+from uuid import uuid4
+
+from sqlalchemy.orm import Session
+
+from db import heartbeats, workers
+from db.heartbeats import LEASE, PREFECT, RECONCILER, hold_lease
+from db.tables import Worker
+from db.workers import LOST_AFTER
+from tests.db.conftest import NOW, a_worker, seconds
+
+
+def names(found: Iterable[Worker]) -> list[str]:
+    return [worker.name for worker in found]
+
+
+def test_a_worker_is_present_while_it_is_heard_of(session: Session) -> None:
+    b, _ = a_worker(session, "b"), a_worker(session, "a", now=NOW - LOST_AFTER)
+    assert names(workers.present(session, now=NOW)) == ["a", "b"]
+    assert names(workers.present(session, now=NOW + seconds(1))) == ["b"]
+    assert names(workers.silent(session, now=NOW + seconds(1))) == ["a"]
+    assert workers.beat(session, b.id, now=NOW + LOST_AFTER)
+    session.expire_all()
+    assert names(workers.silent(session, now=NOW + LOST_AFTER * 2)) == ["a"]
+
+
+def test_a_worker_that_was_declared_lost_cannot_go_on_beating(session: Session) -> None:
+    worker = a_worker(session)
+    workers.stop(session, worker.id, now=NOW)
+    assert not workers.beat(session, worker.id, now=NOW + seconds(1))
+    assert not workers.beat(session, uuid4(), now=NOW)
+    assert names(workers.present(session, now=NOW)) == names(workers.silent(session, now=NOW + LOST_AFTER * 2)) == []
+
+
+def test_an_end_is_noted_once(session: Session) -> None:
+    worker = a_worker(session)
+    workers.stop(session, worker.id, now=NOW)
+    workers.stop(session, worker.id, now=NOW + seconds(9))
+    assert session.get_one(Worker, worker.id, populate_existing=True).stopped_at == NOW
+
+
+def test_one_holds_the_lease_until_it_is_silent_for_too_long(session: Session) -> None:
+    first, second = uuid4(), uuid4()
+    assert hold_lease(session, RECONCILER, first, now=NOW)
+    assert not hold_lease(session, RECONCILER, second, now=NOW + LEASE)
+    assert hold_lease(session, RECONCILER, first, now=NOW + LEASE)
+    assert not hold_lease(session, RECONCILER, second, now=NOW + LEASE * 2)
+    assert hold_lease(session, RECONCILER, second, now=NOW + LEASE * 2 + seconds(1))
+    assert not hold_lease(session, RECONCILER, first, now=NOW + LEASE * 2 + seconds(2))
+
+
+def test_each_part_has_a_lease_of_its_own(session: Session) -> None:
+    assert hold_lease(session, RECONCILER, uuid4(), now=NOW)
+    assert hold_lease(session, "another", uuid4(), now=NOW)
+
+
+def test_a_beat_is_the_last_word_of_its_part(session: Session) -> None:
+    assert heartbeats.last(session, PREFECT) is None
+    heartbeats.beat(session, PREFECT, now=NOW, details={"version": "3"})
+    heartbeats.beat(session, PREFECT, now=NOW + seconds(1))
+    found = heartbeats.last(session, PREFECT)
+    assert found is not None
+    assert (found.at, found.details) == (NOW + seconds(1), {})
