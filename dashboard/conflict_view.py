@@ -5,8 +5,9 @@ from streamlit.delta_generator import DeltaGenerator
 
 from dashboard.conflicts import Difference, Side
 from dashboard.context import now
-from dashboard.drafts import Draft, choice_key, save_merged, use_theirs
+from dashboard.drafts import Draft, choice_key
 from dashboard.moments import span
+from dashboard.task_form import card_title
 from dashboard.task_words import label, value
 from dashboard.text import escape_markdown
 from dashboard.viewer import viewer_zone
@@ -21,23 +22,10 @@ def conflict_view(draft: Draft) -> None:
         return
     differing = draft.differences()
     with st.container(border=True, key="conflict"):
-        st.subheader(
-            "Somebody else saved this task while you were editing", icon=":material/sync_problem:", anchor=False
-        )
+        card_title("Somebody else saved this task while you were editing", icon=":material/sync_problem:")
         st.markdown(_who(draft) + _hint(differing))
-        for difference in differing:
+        for difference in differing or []:
             _row(difference)
-        with st.container(horizontal=True):
-            st.button(
-                "Save what is chosen",
-                type="primary",
-                key="conflict_save",
-                icon=":material/merge:",
-                disabled=not differing,
-                on_click=save_merged,
-                args=(draft,),
-            )
-            st.button("Discard my changes", key="conflict_discard", on_click=use_theirs, args=(draft,))
 
 
 def _who(draft: Draft) -> str:
@@ -46,9 +34,9 @@ def _who(draft: Draft) -> str:
     return f"Version {draft.conflict.version}, by {escape_markdown(draft.conflict.actor)}, {ago} ago. "
 
 
-def _hint(differing: list[Difference]) -> str:
-    if not differing:
-        return "Your form has mistakes; correct them, and the two are compared."
+def _hint(differing: list[Difference] | None) -> str:
+    if differing is None:
+        return "Your form has mistakes. Correct them to see what differs."
     if any(each.changed_by_both for each in differing):
         return "Where both of you changed a field, choose whose value is kept."
     return "You changed different fields, so both changes can be kept."

@@ -62,16 +62,10 @@ class Draft:
         self.fields |= {name: st.session_state[key(name)] for name in self.fields if key(name) in st.session_state}
         return self.fields
 
-    def put_back(self) -> None:
-        """So that a field that comes back to the page has what it had before."""
-        for name, value in self.fields.items():
-            if key(name) not in st.session_state:
-                st.session_state[key(name)] = value
-
     def adopt(self, document: Mapping[str, Any], *, base: dict[str, Any], version: int) -> None:
         """Goes on with this document instead, as an edit of that version."""
         self.fields = forms.fields_of(document, zone=viewer_zone(), now=now())
-        st.session_state.update({key(name): value for name, value in self.fields.items()})
+        _show(self.fields)
         self.base, self.version, self.conflict = base, version, None
         self.refused, self.failure = {}, ""
 
@@ -87,20 +81,30 @@ class Draft:
             return refused | forms.problems(error)
         return refused
 
-    def differences(self) -> list[Difference]:
-        """Between what somebody else saved meanwhile and the form; none where the form cannot be read."""
+    def differences(self) -> list[Difference] | None:
+        """Between what somebody else saved meanwhile and the form; None where the form cannot be read."""
         assert self.conflict is not None
         assert self.base is not None
         try:
             mine = as_document(forms.read(self.collect(), base=self.base))
         except InvalidTask:
-            return []
+            return None
         return conflicts.differences(base=self.base, theirs=self.conflict.theirs, mine=mine)
 
 
 def key(name: str) -> str:
     """Under which Streamlit keeps a field of the form."""
     return f"edit_{name}"
+
+
+def held(name: str) -> str:
+    """The key of a field that is drawn now, with its value under it.
+
+    Not earlier: a key that is written in one run and drawn in a later one keeps its first value beside the field's.
+    """
+    if key(name) not in st.session_state:
+        st.session_state[key(name)] = st.session_state[DRAFT].fields[name]
+    return key(name)
 
 
 def choice_key(name: str) -> str:
@@ -123,9 +127,14 @@ def start(source: str, document: Mapping[str, Any], *, task: task_views.TaskView
     draft = Draft(source, fields)
     if task is not None:
         draft.task_id, draft.base, draft.version = task.id, as_document(task.spec), task.version
-    st.session_state.update({key(name): value for name, value in fields.items()})
+    _show(fields)
     st.session_state[DRAFT] = draft
     return draft
+
+
+def _show(fields: Mapping[str, Any]) -> None:
+    """Replaces what is on the page; a field that is not on it gets its value when it is drawn."""
+    st.session_state.update({key(name): fields[name] for name in fields if key(name) in st.session_state})
 
 
 def save(draft: Draft) -> None:
@@ -142,8 +151,11 @@ def save_merged(draft: Draft) -> None:
     """Writes theirs with mine, as chosen, over the version that is current."""
     assert draft.conflict is not None
     theirs, version = draft.conflict.theirs, draft.conflict.version
-    merged = conflicts.merge(theirs, draft.differences(), _choices(draft))
     draft.tried = True
+    differing = draft.differences()
+    if differing is None:
+        return
+    merged = conflicts.merge(theirs, differing, _choices(differing))
     try:
         spec = parse_task(merged)
     except InvalidTask:
@@ -153,8 +165,8 @@ def save_merged(draft: Draft) -> None:
     _attempt(draft, spec, seen_version=version)
 
 
-def _choices(draft: Draft) -> dict[str, Side]:
-    chosen = {each.field: st.session_state.get(choice_key(each.field)) for each in draft.differences()}
+def _choices(differing: list[Difference]) -> dict[str, Side]:
+    chosen = {each.field: st.session_state.get(choice_key(each.field)) for each in differing}
     return {name: Side(side) for name, side in chosen.items() if side}
 
 
@@ -212,7 +224,7 @@ def _meet(draft: Draft) -> None:
         draft.failure = str(error)
         return
     draft.conflict = Conflict(as_document(current.spec), current.version, latest.actor, latest.at)
-    differing = draft.differences()
+    differing = draft.differences() or []
     if not differing:
         draft.saved = draft.task_id
     for difference in differing:

@@ -9,7 +9,7 @@ import streamlit as st
 from dashboard import components
 from dashboard.components import Column
 from dashboard.context import now
-from dashboard.drafts import Draft, key
+from dashboard.drafts import Draft, held, key
 from dashboard.forms import FIRST_PASS, SECOND_PASS
 from dashboard.moments import clock, day, moment, time_of_day
 from dashboard.previews import Preview, preview, same_moment
@@ -36,7 +36,6 @@ PASSES = {FIRST_PASS: "The first time", SECOND_PASS: "The second time"}
 def schedule(draft: Draft) -> None:
     """Everything about when it is due."""
     fields = draft.collect()
-    draft.put_back()
     problems = draft.problems()
     with st.container(border=True):
         card_title("Schedule")
@@ -45,19 +44,21 @@ def schedule(draft: Draft) -> None:
             FIELD_LABELS["schedule_kind"],
             list(KINDS),
             format_func=KINDS.__getitem__,
-            key=key("schedule_kind"),
+            key=held("schedule_kind"),
             required=True,
             label_visibility="collapsed",
         )
         if kind != "manual":
-            st.selectbox(FIELD_LABELS["timezone"], sorted(time_zones()), key=key("timezone"), filter_mode="contains")
+            st.selectbox(FIELD_LABELS["timezone"], sorted(time_zones()), key=held("timezone"), filter_mode="contains")
         seen = preview(fields, now=now())
         {"cron": _cron, "once": _once, "manual": _manual}[kind](seen)
+        if "once_time" in problems and not seen.error and (fields["run_if_past"] or not seen.is_past):
+            say_problem(problems, "once_time")
         _say(seen, known=same_moment(fields, draft.base and draft.base["schedule"]), run_if_past=fields["run_if_past"])
         _due_times(seen.due_at, fields["timezone"])
         for note in seen.notes:
             st.caption(f":orange[:material/warning:] {escape_markdown(note)}")
-        if kind == "cron":
+        if kind == "cron" or fields["starts_at"] or fields["ends_at"]:
             _bounds(problems, fields)
 
 
@@ -65,7 +66,7 @@ def _cron(_seen: Preview) -> None:
     st.pills("Start from an example", list(EXAMPLES), key=EXAMPLE, on_change=_take_example)
     st.text_input(
         FIELD_LABELS["cron"],
-        key=key("cron"),
+        key=held("cron"),
         live=True,
         max_chars=200,
         required=True,
@@ -85,17 +86,21 @@ def _once(seen: Preview) -> None:
     left.date_input(
         FIELD_LABELS["once_date"],
         value=None,
-        key=key("once_date"),
+        key=held("once_date"),
         min_value=date(1970, 12, 31),
         max_value=date(9000, 12, 31),
         format="YYYY-MM-DD",
     )
-    right.text_input(FIELD_LABELS["once_time"], key=key("once_time"), live=True, max_chars=20, placeholder="10:00")
+    right.text_input(FIELD_LABELS["once_time"], key=held("once_time"), live=True, max_chars=20, placeholder="10:00")
     if seen.comes_twice:
         st.segmented_control(
-            FIELD_LABELS["once_pass"], list(PASSES), format_func=PASSES.__getitem__, key=key("once_pass"), required=True
+            FIELD_LABELS["once_pass"],
+            list(PASSES),
+            format_func=PASSES.__getitem__,
+            key=held("once_pass"),
+            required=True,
         )
-    st.checkbox(FIELD_LABELS["run_if_past"], key=key("run_if_past"))
+    st.checkbox(FIELD_LABELS["run_if_past"], key=held("run_if_past"))
 
 
 def _manual(_seen: Preview) -> None:
@@ -150,7 +155,7 @@ def _bounds(problems: Mapping[str, str], fields: Mapping[str, Any]) -> None:
         with column:
             st.text_input(
                 FIELD_LABELS[name],
-                key=key(name),
+                key=held(name),
                 live=True,
                 max_chars=40,
                 placeholder="2026-12-01 10:00",

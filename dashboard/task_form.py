@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard import reads
-from dashboard.drafts import Draft, key
+from dashboard.drafts import Draft, held, key
 from dashboard.forms import JSON_BODY, NO_BODY, TEXT_BODY
 from dashboard.policies import BACKOFF, DEFAULTS, MISFIRE, ON_CRASH, OVERLAP, summary
 from dashboard.task_words import FIELD_LABELS, KINDS
@@ -27,10 +27,10 @@ def style() -> None:
     st.html(f"<style>{fields} {{ font-family: 'JetBrains Mono', ui-monospace, monospace; font-size: 0.93em; }}</style>")
 
 
-def card_title(text: str) -> None:
+def card_title(text: str, *, icon: str | None = None) -> None:
     """A card's heading, without the space above that headings have in a text."""
     with st.container(horizontal=True):
-        st.subheader(text, anchor=False)
+        st.subheader(text, icon=icon, anchor=False)
 
 
 def say_problem(problems: Problems, name: str) -> None:
@@ -41,17 +41,17 @@ def say_problem(problems: Problems, name: str) -> None:
 
 def text_field(problems: Problems, name: str, **options: Any) -> None:
     """One line."""
-    st.text_input(FIELD_LABELS[name], key=key(name), on_change="ignore", **options)
+    st.text_input(FIELD_LABELS[name], key=held(name), on_change="ignore", **options)
     say_problem(problems, name)
 
 
 def area_field(problems: Problems, name: str, *, height: int, max_chars: int = MAX_JSON, **options: Any) -> None:
     """Several lines."""
-    st.text_area(FIELD_LABELS[name], key=key(name), height=height, max_chars=max_chars, on_change="ignore", **options)
+    st.text_area(FIELD_LABELS[name], key=held(name), height=height, max_chars=max_chars, on_change="ignore", **options)
     say_problem(problems, name)
 
 
-def identity(problems: Problems) -> None:
+def identity(draft: Draft, problems: Problems) -> None:
     """Name, description and tags."""
     with st.container(border=True):
         card_title("Task")
@@ -59,8 +59,8 @@ def identity(problems: Problems) -> None:
         area_field(problems, "description", height=80, max_chars=5000)
         st.multiselect(
             FIELD_LABELS["tags"],
-            sorted({*reads.tags(), *st.session_state[key("tags")]}),
-            key=key("tags"),
+            sorted({*reads.tags(), *draft.fields["tags"]}),
+            key=held("tags"),
             accept_new_options=True,
             max_selections=MAX_TAGS,
             placeholder="Choose or write tags",
@@ -73,12 +73,11 @@ def identity(problems: Problems) -> None:
 def action(draft: Draft) -> None:
     """What it does; another kind brings other fields, and what was in the old ones is kept."""
     draft.collect()
-    draft.put_back()
     problems = draft.problems()
     with st.container(border=True):
         card_title("What it does")
         st.segmented_control(
-            "Kind", list(KINDS), format_func=KINDS.__getitem__, key=key("kind"), required=True, width="stretch"
+            "Kind", list(KINDS), format_func=KINDS.__getitem__, key=held("kind"), required=True, width="stretch"
         )
         {"shell": _shell, "http": _http, "python": _python, "flow": _flow}[draft.fields["kind"]](problems)
         say_problem(problems, "action")
@@ -104,18 +103,18 @@ def _shell(problems: Problems) -> None:
 
 def _http(problems: Problems) -> None:
     left, right = st.columns([1, 3.2])
-    left.selectbox(FIELD_LABELS["method"], METHODS, key=key("method"), on_change="ignore")
+    left.selectbox(FIELD_LABELS["method"], METHODS, key=held("method"), on_change="ignore")
     with right:
         text_field(problems, "url", max_chars=8192, required=True, placeholder="https://")
     area_field(problems, "headers", height=90, placeholder="Name: value", help="One header a line.")
     kind = st.segmented_control(
-        FIELD_LABELS["body_kind"], list(BODIES), format_func=BODIES.__getitem__, key=key("body_kind"), required=True
+        FIELD_LABELS["body_kind"], list(BODIES), format_func=BODIES.__getitem__, key=held("body_kind"), required=True
     )
     if kind != NO_BODY:
         area_field(problems, "body", height=130)
     text_field(problems, "expect_status", max_chars=200, help="Codes or classes of codes, such as 2xx or 200,204.")
-    st.toggle(FIELD_LABELS["follow_redirects"], key=key("follow_redirects"), on_change="ignore")
-    st.toggle(FIELD_LABELS["verify_tls"], key=key("verify_tls"), on_change="ignore")
+    st.toggle(FIELD_LABELS["follow_redirects"], key=held("follow_redirects"), on_change="ignore")
+    st.toggle(FIELD_LABELS["verify_tls"], key=held("verify_tls"), on_change="ignore")
 
 
 def _python(problems: Problems) -> None:
@@ -146,7 +145,6 @@ def _flow(problems: Problems) -> None:
 def policies(draft: Draft) -> None:
     """What happens when something goes otherwise than planned, with all of it in one line above."""
     fields = draft.collect()
-    draft.put_back()
     problems = draft.problems()
     with st.expander(f"**Policies**: {summary(fields)}", key="edit_policies_open"):
         left, right = st.columns(2)
@@ -167,9 +165,9 @@ def _choice(name: str, words: Mapping[str, str]) -> None:
     def say(option: str) -> str:
         return f"{words[option]} (default)" if option == DEFAULTS[name] else words[option]
 
-    st.selectbox(FIELD_LABELS[name], list(words), format_func=say, key=key(name), filter_mode=None)
+    st.selectbox(FIELD_LABELS[name], list(words), format_func=say, key=held(name), filter_mode=None)
 
 
 def _number(problems: Problems, name: str, least: int, most: int, *, placeholder: str = "") -> None:
-    st.number_input(FIELD_LABELS[name], least, most, value=None, step=1, key=key(name), placeholder=placeholder)
+    st.number_input(FIELD_LABELS[name], least, most, value=None, step=1, key=held(name), placeholder=placeholder)
     say_problem(problems, name)

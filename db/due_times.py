@@ -16,7 +16,7 @@ from db.notifications import Topic, notify, of
 from db.pages import Page, decode_cursor, encode_cursor
 from db.partitions import newest_instant, oldest_instant
 from db.schedules import due_times, is_due_at
-from db.specs import AnyTask, OnceSchedule, parse_task
+from db.specs import AnyTask, FieldError, InvalidTask, OnceSchedule, parse_task
 from db.states import Outcome, Reason
 from db.tables import DueTime, Task, TaskStatus
 
@@ -73,10 +73,16 @@ def rewrite(session: Session, task_id: UUID, task: AnyTask, *, version: int, now
     """Replaces what is pending in the future by what the task as it is now asks for.
 
     With `catch_past`, a once that has passed is due all the same. What was due already stays due.
+
+    Raises:
+        InvalidTask: it passed before the months that the ledger has.
     """
     withdraw(session, task_id, now=now)
     write_ahead(session, task_id, task, version=version, after=now, now=now)
     if catch_past and isinstance(task.schedule, OnceSchedule) and task.schedule.at <= now:
+        if task.schedule.at < oldest_instant(now):
+            message = "This moment is too long ago to be caught up with. Choose one within the last three months."
+            raise InvalidTask([FieldError(field="schedule.at", message=message)])
         _add_pending(session, task_id, version, [task.schedule.at])
 
 

@@ -57,7 +57,7 @@ async def _send(attempt: Attempt, action: HttpAction, allowance: Allowance) -> R
     allowance.write(f"{action.method} {_shown(url)}", stream=Stream.SYSTEM)
     async with clients.SHARED.get(verify_tls=action.verify_tls).stream(
         action.method,
-        url,
+        url.copy_with(userinfo=b""),
         headers=_headers(attempt, action),
         content=action.body,
         json=action.json_body,
@@ -116,7 +116,7 @@ def _encoding(response: httpx.Response) -> str:
 
 
 def _shown(url: httpx.URL) -> str:
-    return str(url)
+    return str(url.copy_with(userinfo=b""))
 
 
 def _why_not(error: httpx.RequestError) -> str:

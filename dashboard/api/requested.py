@@ -31,7 +31,7 @@ class RequestedRuns:
             CatalogueUnavailable: PostgreSQL does not answer the first question.
         """
         run = self._look(request_id)
-        if self._is_made(run, request_id) or not self._seats.acquire(timeout=3):
+        if self._is_made(run, request_id) or not self._seats.acquire(blocking=False):
             return run
         try:
             return self._wait(request_id, run)

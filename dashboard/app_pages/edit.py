@@ -1,6 +1,6 @@
 """A new task, or an old one edited: one form, which loses nothing that was typed and saves all of it or nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -70,7 +70,6 @@ def _task(text: str) -> TaskView:
 
 
 def _form(draft: Draft) -> None:
-    draft.put_back()
     task_form.style()
     if draft.task_id:
         navigation.back_link("task", "Back without saving", id=str(draft.task_id))
@@ -81,7 +80,7 @@ def _form(draft: Draft) -> None:
     problems = draft.problems()
     left, right = st.columns([1.35, 1], gap="medium")
     with left:
-        task_form.identity(problems)
+        task_form.identity(draft, problems)
         task_form.action(draft)
         task_form.policies(draft)
     with right:
@@ -94,17 +93,23 @@ def _save_bar(draft: Draft, problems: Mapping[str, str]) -> None:
         message = draft.failure or _summary(problems)
         if message:
             st.markdown(f":red[:material/error: {escape_markdown(message)}]", width="content")
-        st.button(
-            "Save task" if draft.task_id else "Create task",
-            type="primary",
-            key="edit_save",
-            icon=":material/check:",
-            shortcut="Ctrl+Enter",
-            disabled=draft.conflict is not None,
-            help="Decide above whose changes are kept." if draft.conflict else None,
-            on_click=drafts.save,
-            args=(draft,),
-        )
+        if draft.conflict:
+            st.button("Discard my changes", key="edit_discard", on_click=drafts.use_theirs, args=(draft,))
+            _save_button(draft, "Save what is chosen", drafts.save_merged)
+        else:
+            _save_button(draft, "Save task" if draft.task_id else "Create task", drafts.save)
+
+
+def _save_button(draft: Draft, label: str, save: Callable[[Draft], None]) -> None:
+    st.button(
+        label,
+        type="primary",
+        key="edit_save",
+        icon=":material/check:",
+        shortcut="Ctrl+Enter",
+        on_click=save,
+        args=(draft,),
+    )
 
 
 def _summary(problems: Mapping[str, str]) -> str:

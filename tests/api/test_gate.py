@@ -52,6 +52,13 @@ def test_another_host_is_refused(host: str) -> None:
         assert refused.headers["content-type"] == "application/problem+json"
 
 
+def test_a_request_has_one_host() -> None:
+    with at_the_gate() as client:
+        hosts = [("Host", "localhost:3000"), ("Host", "localhost:3000")]
+        assert client.get("/", headers=hosts).status_code == 403
+        assert client.get("/", headers=hosts[:1]).status_code == 200
+
+
 def test_a_host_that_is_listed_passes() -> None:
     with at_the_gate(DUETIME_ALLOWED_HOSTS="jobs.example, other.example:8443") as client:
         for host, status in {

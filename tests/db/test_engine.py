@@ -107,6 +107,19 @@ def test_a_statement_that_takes_too_long_is_ended(catalogue: Catalogue, monkeypa
     impatient.close()
 
 
+def test_a_copy_that_takes_too_long_is_told_the_same_way(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "STATEMENT_TIMEOUT_SECONDS", 1)
+    impatient = Catalogue(catalogue.url)
+    line = Line(uuid4(), NOW, Level.INFO, Stream.STDOUT, "hello")
+    with catalogue.transaction() as session:
+        session.execute(text("LOCK TABLE run_logs IN ACCESS EXCLUSIVE MODE"))
+        with pytest.raises(CatalogueUnavailable), impatient.transaction() as waiting:
+            logs.append(waiting, [line])
+    with impatient.transaction() as session:
+        logs.append(session, [line])
+    impatient.close()
+
+
 def test_when_every_connection_is_taken_the_next_one_is_told(
     catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
