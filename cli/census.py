@@ -102,6 +102,6 @@ def _born_then(pid: int, born: float) -> psutil.Process | None:
     """No two processes have both pid and birth in common, so this one is ours, whatever its command is by now."""
     with suppress(psutil.Error):
         process = psutil.Process(pid)
-        if abs(process.create_time() - born) < SAME_BIRTH_SECONDS:
-            return process
+        same = abs(process.create_time() - born) < SAME_BIRTH_SECONDS
+        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
     return None

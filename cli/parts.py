@@ -5,6 +5,7 @@ import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 from cli.settings import Settings, for_prefect, prefect_database
@@ -57,12 +58,20 @@ class Part:
     environment: Mapping[str, str] = field(repr=False)  # it holds passwords
     needs: str | None = None
     """An address that has to answer before it makes sense to start it."""
+    once: bool = False
+    """It does its work and ends; with exit code 0 it is done and is not started again."""
 
 
 def migrations(settings: Settings, catalogue_url: str, environ: Mapping[str, str]) -> Part:
-    """Not a lasting part: it brings both databases up to date and ends."""
+    """It brings both databases up to date."""
     environment = _plain(environ) | _databases(settings, catalogue_url) | _home(settings)
-    return Part("migrations", Role.UP, (*PYTHON, "cli.main", "migrate"), environment)
+    return Part("migrations", Role.UP, (*PYTHON, "cli.main", "migrate"), environment, once=True)
+
+
+def arrivals(catalogue_url: str, environ: Mapping[str, str], *, since: datetime) -> Part:
+    """It is done when the other parts have given signs of life."""
+    environment = _plain(environ) | {"DUETIME_DATABASE_URL": catalogue_url}
+    return Part("arrivals", Role.UP, (*PYTHON, "cli.arrivals", since.isoformat()), environment, once=True)
 
 
 def parts(settings: Settings, catalogue_url: str, environ: Mapping[str, str]) -> list[Part]:

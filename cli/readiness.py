@@ -24,16 +24,18 @@ class Readiness:
         """A line with the seconds since the start."""
         say(f"{time.monotonic() - self._began_at:5.1f} s  {text}")
 
-    def look(self) -> bool:
+    def look(self, *, everybody_is_here: bool) -> bool:
         """Whether the system is ready; once it was, nobody is asked again."""
         if self._ready:
             return True
         answer = get(f"{self._settings.url}/readyz")
-        if answer is not None and answer.status == 200:
+        if answer is None or answer.status != 200:
+            self._tell_of(unwell(answer.text if answer is not None else None))
+        elif not everybody_is_here:
+            self._tell_of({"signs of life": "Prefect, the reconciler or a worker was not heard of since this start."})
+        else:
             self._ready = True
             say(self._settings.ready_line)
-        else:
-            self._tell_of(unwell(answer.text if answer is not None else None))
         return self._ready
 
     def _tell_of(self, problems: dict[str, str]) -> None:

@@ -43,7 +43,7 @@ class Supervisor:
         return url
 
     def run_to_end(self, part: Part) -> None:
-        """Raises Refused when it fails; returns early when it is to be stopped."""
+        """Raises Refused when it fails; returns early when everything is to be stopped."""
         child = Child(part, self._folder)
         self._children.append(child)
         child.start()
@@ -60,12 +60,19 @@ class Supervisor:
         """From the next pass on."""
         self._children += [Child(part, self._folder) for part in parts]
 
+    def keeps(self, part: Part) -> bool:
+        """Not any more when it was to do its work once and has done it."""
+        return any(child.part is part for child in self._children)
+
     def one_pass(self) -> None:
         """Starts what is due, notes who died, counts."""
         self._keep_postgres()
-        for child in self._children:
+        for child in list(self._children):
             code = child.exit_code()
-            if code is not None:
+            if code == 0 and child.part.once:
+                self._children.remove(child)
+                self._count_at = 0.0
+            elif code is not None:
                 self._note_death(child, code)
             elif child.pid is None and time.monotonic() >= child.start_at:
                 self._start(child)

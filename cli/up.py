@@ -1,11 +1,12 @@
 """`duetime up`: the whole system in the foreground, from the first check to the last process stopped."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 from cli.census import end_leftovers
 from cli.console import Refused, say
 from cli.data_folder import DataFolder
-from cli.parts import migrations, parts
+from cli.parts import Part, arrivals, migrations, parts
 from cli.ports import port_problem
 from cli.postgres import EmbeddedPostgres, ensure_database
 from cli.readiness import Readiness
@@ -56,8 +57,7 @@ class _System:
 
     def run(self) -> None:
         try:
-            self._start()
-            self._watch()
+            self._watch(self._start())
         except StopRequested:
             pass
         finally:
@@ -65,13 +65,16 @@ class _System:
             self._supervisor.stop()
         say("Stopped")
 
-    def _start(self) -> None:
+    def _start(self) -> Part:
+        """What is going to end when everybody has arrived."""
         catalogue_url = self._settings.database_url or self._start_postgres()
         self._readiness.tell("bringing the databases up to date")
         self._supervisor.run_to_end(migrations(self._settings, catalogue_url, self._environ))
         everything = parts(self._settings, catalogue_url, self._environ)
+        awaited = arrivals(catalogue_url, self._environ, since=datetime.now(UTC))
         self._readiness.tell(f"starting {', '.join(part.name for part in everything)}")
-        self._supervisor.keep(everything)
+        self._supervisor.keep([*everything, awaited])
+        return awaited
 
     def _start_postgres(self) -> str:
         assert self._postgres is not None
@@ -80,10 +83,10 @@ class _System:
         ensure_database(server_url, CATALOGUE)
         return self._postgres.url(CATALOGUE)
 
-    def _watch(self) -> None:
+    def _watch(self, awaited: Part) -> None:
         while not self._stopping.requested:
             self._supervisor.one_pass()
-            ready = self._readiness.look()
+            ready = self._readiness.look(everybody_is_here=not self._supervisor.keeps(awaited))
             self._stopping.wait(PAUSE_SECONDS if ready else STARTING_PAUSE_SECONDS)
 
 

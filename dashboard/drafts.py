@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 import streamlit as st
 from sqlalchemy.orm import Session
 
-from dashboard import conflicts, forms
+from dashboard import conflicts, forms, navigation
 from dashboard.api.repeats import once
 from dashboard.conflicts import Difference, Side
 from dashboard.context import catalogue, now
@@ -135,6 +135,13 @@ def start(source: str, document: Mapping[str, Any], *, task: task_views.TaskView
 def _show(fields: Mapping[str, Any]) -> None:
     """Replaces what is on the page; a field that is not on it gets its value when it is drawn."""
     st.session_state.update({key(name): fields[name] for name in fields if key(name) in st.session_state})
+
+
+def leave_if_saved(draft: Draft) -> None:
+    """Goes to the task. Every fragment asks for this, too: its run may come in between saving and leaving."""
+    if draft.saved is not None:
+        navigation.notice("Saved." if draft.task_id else "Created.")
+        navigation.go("task", id=str(draft.saved))
 
 
 def save(draft: Draft) -> None:

@@ -15,12 +15,18 @@ MISFIRE = {
     "skip": "Don't run them",
 }
 ON_CRASH = {
-    "fail": "Leave it (runs at most once)",
-    "rerun": "Run it again (at least once)",
+    "fail": "Leave it, so it runs at most once",
+    "rerun": "Run it again, so it runs at least once",
 }
 BACKOFF = {
     "constant": "The same every time",
     "exponential": "Twice as long each time",
+}
+SENTENCES: Mapping[str, Mapping[str, str]] = {
+    "overlap": OVERLAP,
+    "misfire": MISFIRE,
+    "on_crash": ON_CRASH,
+    "retry_backoff": BACKOFF,
 }
 DEFAULTS = {"overlap": "skip", "misfire": "latest", "on_crash": "fail", "retry_backoff": "constant"}
 UNITS = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))

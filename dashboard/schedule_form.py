@@ -9,7 +9,7 @@ import streamlit as st
 from dashboard import components
 from dashboard.components import Column
 from dashboard.context import now
-from dashboard.drafts import Draft, held, key
+from dashboard.drafts import Draft, held, key, leave_if_saved
 from dashboard.forms import FIRST_PASS, SECOND_PASS
 from dashboard.moments import clock, day, moment, time_of_day
 from dashboard.previews import Preview, preview, same_moment
@@ -35,6 +35,7 @@ PASSES = {FIRST_PASS: "The first time", SECOND_PASS: "The second time"}
 @st.fragment(key="edit_schedule")
 def schedule(draft: Draft) -> None:
     """Everything about when it is due."""
+    leave_if_saved(draft)
     fields = draft.collect()
     problems = draft.problems()
     with st.container(border=True):

@@ -1,14 +1,15 @@
 """The fields of the task form but its schedule: who it is, what it does, and its policies."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
 
 from dashboard import reads
-from dashboard.drafts import Draft, held, key
+from dashboard.drafts import Draft, held, key, leave_if_saved
 from dashboard.forms import JSON_BODY, NO_BODY, TEXT_BODY
-from dashboard.policies import BACKOFF, DEFAULTS, MISFIRE, ON_CRASH, OVERLAP, summary
+from dashboard.policies import DEFAULTS, SENTENCES, summary
 from dashboard.task_words import FIELD_LABELS, KINDS
 from dashboard.text import escape_markdown
 from db.actions import MAX_COMMAND
@@ -19,6 +20,26 @@ METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 BODIES = {NO_BODY: "None", TEXT_BODY: "Text", JSON_BODY: "JSON"}
 MONOSPACE = ("command", "env", "headers", "body", "kwargs", "parameters", "cron")
 Problems = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """The limits of a number, what it means and, where it may be empty, what that means."""
+
+    least: int
+    most: int
+    help: str
+    empty: str = ""
+
+
+NUMBERS = {
+    "timeout_seconds": Number(1, MAX_SECONDS, "Default: 3600, one hour. Empty for no limit.", "No limit"),
+    "max_lateness_seconds": Number(
+        0, MAX_SECONDS, "A due time that could not be run for so long is missed. Default: empty.", "However late it is"
+    ),
+    "retries": Number(0, 100, "How often a failed run is tried again. Default: 0."),
+    "retry_delay_seconds": Number(0, 7 * 24 * 3600, "Default: 10."),
+}
 
 
 def style() -> None:
@@ -72,6 +93,7 @@ def identity(draft: Draft, problems: Problems) -> None:
 @st.fragment(key="edit_action")
 def action(draft: Draft) -> None:
     """What it does; another kind brings other fields, and what was in the old ones is kept."""
+    leave_if_saved(draft)
     draft.collect()
     problems = draft.problems()
     with st.container(border=True):
@@ -144,20 +166,18 @@ def _flow(problems: Problems) -> None:
 @st.fragment(key="edit_policies")
 def policies(draft: Draft) -> None:
     """What happens when something goes otherwise than planned, with all of it in one line above."""
+    leave_if_saved(draft)
     fields = draft.collect()
     problems = draft.problems()
-    with st.expander(f"**Policies**: {summary(fields)}", key="edit_policies_open"):
+    wrong = any(name in problems for name in (*NUMBERS, "work_pool"))
+    with st.expander(f"**Policies**: {summary(fields)}", key="edit_policies_open", expanded=wrong):
         left, right = st.columns(2)
         with left:
-            _choice("overlap", OVERLAP)
-            _choice("misfire", MISFIRE)
-            _choice("on_crash", ON_CRASH)
-            _number(problems, "max_lateness_seconds", 0, MAX_SECONDS, placeholder="However late it is")
+            for name, words in SENTENCES.items():
+                _choice(name, words)
         with right:
-            _number(problems, "timeout_seconds", 1, MAX_SECONDS, placeholder="No limit")
-            _number(problems, "retries", 0, 100)
-            _number(problems, "retry_delay_seconds", 0, 7 * 24 * 3600)
-            _choice("retry_backoff", BACKOFF)
+            for name, number in NUMBERS.items():
+                _number(problems, name, number)
         text_field(problems, "work_pool", max_chars=MAX_NAME, help="The workers of this Prefect work pool run it.")
 
 
@@ -168,6 +188,15 @@ def _choice(name: str, words: Mapping[str, str]) -> None:
     st.selectbox(FIELD_LABELS[name], list(words), format_func=say, key=held(name), filter_mode=None)
 
 
-def _number(problems: Problems, name: str, least: int, most: int, *, placeholder: str = "") -> None:
-    st.number_input(FIELD_LABELS[name], least, most, value=None, step=1, key=held(name), placeholder=placeholder)
+def _number(problems: Problems, name: str, number: Number) -> None:
+    st.number_input(
+        FIELD_LABELS[name],
+        number.least,
+        number.most,
+        value=None,
+        step=1,
+        key=held(name),
+        placeholder=number.empty,
+        help=number.help,
+    )
     say_problem(problems, name)

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from dashboard.field_texts import codes_text, env_text, headers_text
 from dashboard.forms import field_at
 from dashboard.moments import in_full
-from dashboard.policies import BACKOFF, MISFIRE, ON_CRASH, OVERLAP, duration
+from dashboard.policies import SENTENCES, duration
 from db.schedules import Once, in_words
 from db.specs import ScheduleSpec
 
@@ -41,12 +41,12 @@ LABELS = {
     "ends_at": "Ends",
     "overlap": "If the last run is not done",
     "misfire": "If times were missed",
-    "max_lateness_seconds": "Run no later than",
+    "max_lateness_seconds": "Never later than",
     "on_crash": "If its machine dies",
     "retries": "Retries",
     "retry_delay_seconds": "Pause before a retry",
-    "retry_backoff": "Pauses",
-    "timeout_seconds": "Time limit",
+    "retry_backoff": "Pauses between retries",
+    "timeout_seconds": "Time limit of an attempt",
     "work_pool": "Work pool",
     "paused": "Paused",
 }
@@ -62,12 +62,11 @@ FIELD_LABELS = {
     "once_pass": "Which of the two",
     "run_if_past": "Run it at once if this moment has passed",
     "retry_delay_seconds": "Pause before a retry, seconds",
-    "timeout_seconds": "Time limit, seconds",
-    "max_lateness_seconds": "Run no later than, seconds",
+    "timeout_seconds": "Time limit of an attempt, seconds",
+    "max_lateness_seconds": "Never later than, seconds",
 }
 """The same for the fields of the form."""
 KINDS = {"shell": "Shell command", "http": "HTTP request", "python": "Python function", "flow": "Prefect flow"}
-SENTENCES = {"overlap": OVERLAP, "misfire": MISFIRE, "on_crash": ON_CRASH, "retry_backoff": BACKOFF}
 _SCHEDULE: TypeAdapter[Any] = TypeAdapter(ScheduleSpec)
 
 

@@ -61,7 +61,7 @@ def _ending(client: SyncPrefectClient, run_id: UUID, execute: Callable[[], None]
     with contextlib.suppress(Exception):
         state = client.read_flow_run(run_id).state
         if state is not None and state.is_final():
-            return {"state": [state.type.value, state.name], "message": state.message}
+            return {"state": [state.type.value, state.name], "message": state.message and state.message[:MAX_ERROR]}
         if state is not None and state.is_paused():
             return {"error": SUSPENDED}
     return {"error": error}

@@ -7,6 +7,8 @@ from typing import Any
 from db.states import Level, Stream
 from flows.lines import Allowance
 
+MAX_DOCUMENT = 1_000_000
+
 
 class Report:
     """Documents from a child: `line` and `level` are a line of its log, everything else is kept, the last one wins."""
@@ -21,8 +23,10 @@ class Report:
         *whole, self._partial = (self._partial + data).split(b"\n")
         for line in whole:
             # A child can write what it likes to its descriptors.
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError, KeyError):
                 self._take(json.loads(line))
+        if len(self._partial) > MAX_DOCUMENT:
+            self._partial = b""
 
     def close(self) -> None:
         """A line that has no end was cut by the child's death."""

@@ -183,6 +183,17 @@ def test_parts_are_stopped_one_after_the_other(world: World) -> None:
     assert all(later - earlier >= 0.3 for earlier, later in pairwise(ends))
 
 
+def test_what_is_to_be_done_once_is_tried_until_it_succeeds_and_then_left(world: World) -> None:
+    code = "from pathlib import Path; import sys; done = Path(sys.argv[1]); tried = done.exists(); done.touch(); "
+    code += "sys.exit(0 if tried else 1)"
+    command = (sys.executable, "-c", code, str(world.folder.path / "tried"))
+    once = Part("arrivals", Role.UP, command, {}, once=True)
+    world.keep(once)
+    assert world.supervisor.keeps(once)
+    world.wait(lambda: not world.supervisor.keeps(once), "the second try")
+    assert world.folder.path.joinpath("tried").exists()
+
+
 def test_what_runs_to_its_end_and_fails_is_an_error_with_its_last_lines(world: World) -> None:
     world.supervisor.run_to_end(part("print('fine')", "migrations", Role.UP))
     with pytest.raises(
@@ -194,9 +205,9 @@ def test_what_runs_to_its_end_and_fails_is_an_error_with_its_last_lines(world: W
 def test_what_runs_to_its_end_is_left_when_somebody_wants_to_stop(world: World) -> None:
     world.stopping.request()
     world.supervisor.run_to_end(part(FOREVER, "migrations", Role.UP))
-    [migrations] = psutil.Process().children()
+    migrations = psutil.Process(world.processes()["up"][1])
     world.supervisor.stop()
-    assert not migrations.is_running()
+    assert is_gone(migrations)
 
 
 def test_a_part_ends_when_its_supervisor_is_killed_and_the_next_start_ends_the_deaf_ones(tmp_path: Path) -> None:

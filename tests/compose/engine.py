@@ -75,7 +75,7 @@ class Engine:
         last = "engine-down" if keep_folder else "clean"
         for words in (["docker", "compose", "down", "--volumes", "--remove-orphans"], [last]):
             try:
-                self._run(words, seconds=150)
+                self._run(words, seconds=300)
             except AssertionError as error:
                 say(f"While cleaning up: {error}")
 

@@ -1,6 +1,7 @@
 """The migrations make what the models say, once, however many processes begin at the same moment."""
 
-from concurrent.futures import ThreadPoolExecutor
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -98,9 +99,14 @@ def test_an_empty_database_comes_to_the_head_and_stays_there(database_url: str) 
 
 
 def test_several_processes_may_migrate_at_once(database_url: str) -> None:
-    with ThreadPoolExecutor(4) as threads:
-        for done in [threads.submit(migrate, database_url) for _ in range(4)]:
-            done.result(60)
+    words = [sys.executable, "-c", "import sys; from db.migrate import migrate; migrate(sys.argv[1])", database_url]
+    processes = [subprocess.Popen(words) for _ in range(3)]
+    try:
+        assert [process.wait(60) for process in processes] == [0, 0, 0]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait(10)
     assert current(database_url) == head()
 
 

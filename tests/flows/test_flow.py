@@ -111,6 +111,9 @@ def environment():
     for name, value in os.environ.items():
         print(f"{name}={value}")
 
+def fetch(directory):
+    return {"directory": directory}
+
 def not_a_flow():
     pass
 """
@@ -231,14 +234,17 @@ def test_a_flow_is_found_by_each_notation(garden: Garden, notation: str) -> None
     assert result.state is RunState.COMPLETED
 
 
-def test_a_flow_is_found_where_the_pull_steps_of_its_deployment_put_it(garden: Garden, tmp_path: Path) -> None:
+@pytest.mark.parametrize("entrypoint", ["elsewhere.py:chatty", "elsewhere.chatty"])
+def test_a_flow_is_found_where_the_pull_steps_of_its_deployment_put_it(
+    garden: Garden, tmp_path: Path, entrypoint: str
+) -> None:
     (tmp_path / "elsewhere.py").write_text(GARDEN)
     flow_id = garden.call("POST", "/flows/", {"name": "chatty"})["id"]
-    step = {"prefect.deployments.steps.set_working_directory": {"directory": str(tmp_path)}}
-    deployment = {"name": "pulled", "flow_id": flow_id, "pull_steps": [step], "entrypoint": "elsewhere.py:chatty"}
+    step = {"garden.fetch": {"directory": str(tmp_path)}}
+    deployment = {"name": "pulled", "flow_id": flow_id, "pull_steps": [step], "entrypoint": entrypoint}
     deployment_id = garden.call("POST", "/deployments/", deployment)["id"]
     run_id = garden.run_of("chatty", deployment_id=deployment_id)
-    result, *_ = garden.attempt("chatty", entrypoint="elsewhere.py:chatty", run_id=run_id)
+    result, *_ = garden.attempt("chatty", entrypoint=entrypoint, run_id=run_id)
     assert result == Result(RunState.COMPLETED, told_prefect=True)
 
 

@@ -294,7 +294,7 @@ def test_when_the_worker_is_killednothing_that_it_started_goes_on() -> None:
 def test_a_line_of_a_report_counts_against_the_allowance_and_nonsense_is_ignored() -> None:
     log = Log()
     report = Report(Allowance(log, max_lines=2))
-    report.feed(b'nonsense\n[1]\n{"line": "a\\nb", "level": "warn')
+    report.feed(b'nonsense\n[1]\n{"line": "no level"}\n{"line": "a\\nb", "level": "warn')
     report.feed(b'ing"}\n{"line": "c", "level": "info"}\n{"returned": "1"}\n{"returned": "2"}\n{"returned": ')
     report.close()
     assert log.stdout == ["a", "b"]

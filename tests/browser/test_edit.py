@@ -1,0 +1,245 @@
+"""New and Edit in a real browser: written once and wholly, checked while typed, and no edit is lost."""
+
+from datetime import UTC, datetime
+from typing import Any, get_args
+from uuid import UUID
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from db import task_views, tasks
+from db.specs import as_document, parse_task
+from tests.browser.conftest import DESKTOP, PHONE, Dashboard, Theme, artefact, watched_page
+from tests.browser.reading import open_page, rows, settle
+from tests.browser.world import HOSTILE, World, now
+
+pytestmark = pytest.mark.xdist_group("browser")
+
+CONFLICT = "Somebody else saved this task while you were editing"
+
+
+def field(page: Page, name: str) -> Locator:
+    return page.get_by_role("textbox", name=name, exact=True)
+
+
+def save(page: Page) -> None:
+    page.locator(".st-key-edit_save button").click()
+
+
+def choose(page: Page, group: str, option: str) -> None:
+    """One of the buttons of a group."""
+    page.get_by_role("radiogroup", name=group).get_by_role("radio", name=option, exact=True).click()
+    settle(page)
+
+
+def saved(world: World) -> list[dict[str, Any]]:
+    found = world.do(lambda session: task_views.list_tasks(session, now=now()).items)
+    return [as_document(task.spec) for task in found]
+
+
+def change(world: World, task_id: UUID, **changes: Any) -> None:
+    """Somebody else saves the task."""
+    view = world.see(task_id)
+    spec = parse_task({**as_document(view.spec), **changes})
+    world.do(lambda s: tasks.replace_task(s, task_id, spec, seen_version=view.version, actor="anna", now=now()))
+
+
+def test_a_shell_task_with_a_cron_expression_is_created_and_shown(page: Page, world: World) -> None:
+    open_page(page, "/new", "New task")
+    field(page, "Name").fill("backup")
+    field(page, "Command").fill("pg_dump shop |\n  gzip > /backup/shop.gz")
+    field(page, "Environment").fill("PGUSER=shop")
+    field(page, "Cron expression").fill("*/10 9-17 * * 1-5")
+    expect(page.get_by_text("Every 10 minutes, between 09:00 and 17:59, Monday through Friday")).to_be_visible()
+    save(page)
+    page.get_by_role("heading", level=1, name="backup").wait_for()
+    expect(page.get_by_text("Created.")).to_be_visible()
+    [document] = saved(world)
+    assert document["action"]["command"] == "pg_dump shop |\n  gzip > /backup/shop.gz"
+    assert document["action"]["env"] == {"PGUSER": "shop"}
+    assert document["schedule"] == {"kind": "cron", "cron": "*/10 9-17 * * 1-5", "timezone": "Europe/Berlin"}
+
+
+def test_a_wrong_cron_expression_is_named_while_it_is_typed(page: Page, world: World) -> None:
+    open_page(page, "/new", "New task")
+    cron = field(page, "Cron expression")
+    cron.fill("")
+    cron.press_sequentially("0 0 31 2 *", delay=15)
+    expect(page.get_by_text("This expression never fires")).to_be_visible()
+    expect(cron).to_be_focused()
+    expect(rows(page, "Next due times")).to_have_count(0)
+    cron.fill("0 0 28 2 *")
+    expect(page.get_by_text("This expression never fires")).to_have_count(0)
+    expect(rows(page, "Next due times")).to_have_count(10)
+    assert saved(world) == []
+
+
+def test_due_times_are_told_in_the_zone_of_the_task_and_of_the_reader(page: Page, world: World) -> None:
+    schedule = {"kind": "cron", "cron": "0 20 1 7 *", "timezone": "America/New_York"}
+    open_page(page, f"/edit?id={world.task('backup', schedule=schedule)}", "Edit task")
+    expect(page.get_by_role("columnheader", name="Due, America/New_York")).to_be_visible()
+    expect(page.get_by_role("columnheader", name="Your time, Europe/Berlin")).to_be_visible()
+    first = rows(page, "Next due times").first
+    expect(first).to_contain_text(f"01 Jul {_next_july()}, 20:00")
+    expect(first).to_contain_text("02 Jul, 02:00")
+
+
+def _next_july() -> int:
+    today = datetime.now(UTC)
+    return today.year + (today.month > 6)
+
+
+def test_a_double_click_creates_one_task(page: Page, world: World) -> None:
+    open_page(page, "/new", "New task")
+    field(page, "Name").fill("backup")
+    field(page, "Command").fill("true")
+    page.locator(".st-key-edit_save button").dblclick(delay=30)
+    page.get_by_role("heading", level=1, name="backup").wait_for()
+    settle(page)
+    assert [document["name"] for document in saved(world)] == ["backup"]
+
+
+def test_what_is_missing_is_said_at_its_field_and_nothing_is_saved(page: Page, world: World) -> None:
+    open_page(page, "/new", "New task")
+    field(page, "Name").fill("typed already")
+    save(page)
+    expect(page.get_by_text("Not saved yet. Look at: Command.")).to_be_visible()
+    expect(page.get_by_text("Write the command that is to be run.")).to_be_visible()
+    expect(field(page, "Name")).to_have_value("typed already")
+    assert saved(world) == []
+
+
+def test_ctrl_enter_saves_what_has_just_been_typed(page: Page, world: World) -> None:
+    open_page(page, "/new", "New task")
+    field(page, "Name").fill("backup")
+    field(page, "Command").fill("true")
+    field(page, "Command").press("Control+Enter")
+    page.get_by_role("heading", level=1, name="backup").wait_for()
+    assert [document["action"]["command"] for document in saved(world)] == ["true"]
+
+
+def test_typed_text_survives_other_kinds_schedules_and_changes_elsewhere(page: Page, world: World) -> None:
+    task = world.task("backup")
+    open_page(page, f"/edit?id={task}", "Edit task")
+    field(page, "Description").fill("half typed")
+    choose(page, "Kind", "HTTP request")
+    field(page, "Address").fill("https://example.org/hook")
+    choose(page, "Kind", "Shell command")
+    expect(field(page, "Command")).to_have_value("echo hello")
+    choose(page, "Kind", "HTTP request")
+    expect(field(page, "Address")).to_have_value("https://example.org/hook")
+    field(page, "Cron expression").fill("5 5 * * *")
+    expect(page.get_by_text("Every day at 05:05")).to_be_visible()
+    choose(page, "Schedule", "By hand")
+    choose(page, "Schedule", "Repeating")
+    expect(field(page, "Cron expression")).to_have_value("5 5 * * *")
+    world.task("another")
+    expect(field(page, "Description")).to_have_value("half typed")
+    save(page)
+    page.get_by_role("heading", level=1, name="backup").wait_for()
+    document = as_document(world.see(task).spec)
+    assert (document["kind"], document["description"]) == ("http", "half typed")
+    assert document["schedule"]["cron"] == "5 5 * * *"
+
+
+def test_a_form_that_was_left_starts_afresh(page: Page, world: World) -> None:
+    task = world.task("backup")
+    open_page(page, f"/edit?id={task}", "Edit task")
+    field(page, "Description").fill("not meant")
+    page.get_by_role("link", name="Back without saving").click()
+    page.get_by_role("heading", level=1, name="backup").wait_for()
+    page.get_by_role("button", name="Edit", exact=True).click()
+    page.get_by_role("heading", level=1, name="Edit task").wait_for()
+    expect(field(page, "Description")).to_have_value("")
+    assert world.see(task).version == 1
+
+
+def test_two_readers_who_edit_the_same_task_lose_nothing(
+    browser: Browser, dashboard: Dashboard, page: Page, world: World
+) -> None:
+    task = world.task("backup", description="as it was")
+    with watched_page(browser, dashboard.url) as other:
+        open_page(page, f"/edit?id={task}", "Edit task")
+        open_page(other, f"/edit?id={task}", "Edit task")
+        field(other, "Description").fill("theirs")
+        field(other, "Command").fill("echo theirs")
+        save(other)
+        other.get_by_role("heading", level=1, name="backup").wait_for()
+    field(page, "Description").fill("mine")
+    field(page, "Name").fill("nightly-backup")
+    save(page)
+    expect(page.get_by_text(CONFLICT)).to_be_visible()
+    expect(field(page, "Description")).to_have_value("mine")
+    page.screenshot(path=artefact("edit_conflict_light.png"), full_page=True)
+    save(page)
+    page.get_by_role("heading", level=1, name="nightly-backup").wait_for()
+    document = as_document(world.see(task).spec)
+    assert (document["name"], document["description"]) == ("nightly-backup", "mine")
+    assert document["action"]["command"] == "echo theirs"
+
+
+def test_in_a_conflict_the_choice_of_the_reader_counts(page: Page, world: World) -> None:
+    task = world.task("backup", description="as it was")
+    open_page(page, f"/edit?id={task}", "Edit task")
+    change(world, task, description="theirs", retries=4)
+    field(page, "Description").fill("mine")
+    save(page)
+    page.locator(".st-key-choice_description").get_by_role("radio", name="Saved").click()
+    settle(page)
+    save(page)
+    page.get_by_role("heading", level=1, name="backup").wait_for()
+    document = as_document(world.see(task).spec)
+    assert (document["description"], document["retries"]) == ("theirs", 4)
+
+
+def test_hostile_texts_are_shown_as_they_are(page: Page, world: World) -> None:
+    task = world.task(HOSTILE, description="plain", tags=["**b**"])
+    open_page(page, f"/edit?id={task}", "Edit task")
+    change(world, task, description=HOSTILE)
+    field(page, "Description").fill(":red[mine]")
+    save(page)
+    conflict = page.locator(".st-key-conflict")
+    expect(conflict.get_by_text(HOSTILE, exact=True)).to_be_visible()
+    expect(conflict.get_by_text(":red[mine]", exact=True)).to_be_visible()
+    expect(conflict.locator("img, strong:has-text('b'):not(:has-text('Description')), a")).to_have_count(0)
+    field(page, "Name").fill("a\u200b**b**")
+    save(page)
+    expect(page.get_by_text("Use printable characters only").first).to_be_visible()
+
+
+@pytest.mark.parametrize("theme", get_args(Theme))
+def test_the_form_is_readable_in_both_themes_and_on_a_phone(
+    browser: Browser, dashboard: Dashboard, world: World, theme: Theme
+) -> None:
+    task = world.task("nightly-backup", tags=["ops"], description="Before the shop opens.")
+    with watched_page(browser, dashboard.url, theme=theme) as page:
+        open_page(page, f"/edit?id={task}", "Edit task")
+        page.get_by_text("Policies").click()
+        expect(page.get_by_text("If the last run is not done")).to_be_visible()
+        _look(page, f"edit_{theme}")
+        field(page, "Cron expression").fill("61 * * * *")
+        expect(page.get_by_text("Not a valid cron expression")).to_be_visible()
+        field(page, "Command").fill("")
+        save(page)
+        expect(page.get_by_text("Look at:")).to_be_visible()
+        _look(page, f"edit_invalid_{theme}")
+        change(world, task, description="Theirs.")
+        field(page, "Command").fill("true")
+        field(page, "Cron expression").fill("0 3 * * *")
+        save(page)
+        expect(page.get_by_text(CONFLICT)).to_be_visible()
+        _look(page, f"edit_conflict_{theme}")
+
+
+def _look(page: Page, name: str) -> None:
+    """Pictures at both widths, without a complaint of axe and without a sideways scroll."""
+    settle(page)
+    page.screenshot(path=artefact(f"{name}.png"), full_page=True)
+    found = Axe().run(page).response["violations"]
+    serious = [each for each in found if each["impact"] in ("serious", "critical")]
+    assert [(each["id"], node["html"][:300]) for each in serious for node in each["nodes"]] == []
+    page.set_viewport_size(PHONE)
+    page.screenshot(path=artefact(f"{name}_phone.png"), full_page=True)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    page.set_viewport_size(DESKTOP)
