@@ -14,6 +14,7 @@ from dashboard.viewer import viewer_zone
 
 SIDES = {Side.THEIRS.value: "Saved", Side.MINE.value: "Yours"}
 SHOWN_CHARACTERS = 600
+JUST_NOW_SECONDS = 10
 
 
 def conflict_view(draft: Draft) -> None:
@@ -30,8 +31,9 @@ def conflict_view(draft: Draft) -> None:
 
 def _who(draft: Draft) -> str:
     assert draft.conflict is not None
-    ago = span((now() - draft.conflict.at).total_seconds())
-    return f"Version {draft.conflict.version}, by {escape_markdown(draft.conflict.actor)}, {ago} ago. "
+    seconds = (now() - draft.conflict.at).total_seconds()
+    ago = "just now" if seconds < JUST_NOW_SECONDS else f"{span(seconds)} ago"
+    return f"Version {draft.conflict.version}, by {escape_markdown(draft.conflict.actor)}, {ago}. "
 
 
 def _hint(differing: list[Difference] | None) -> str:

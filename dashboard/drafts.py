@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 import streamlit as st
 from sqlalchemy.orm import Session
 
-from dashboard import conflicts, forms, navigation
+from dashboard import conflicts, forms
 from dashboard.api.repeats import once
 from dashboard.conflicts import Difference, Side
 from dashboard.context import catalogue, now
@@ -56,6 +56,8 @@ class Draft:
     failure: str = ""
     conflict: Conflict | None = None
     saved: UUID | None = None
+    undrawn: bool = False
+    """Whether the page does not show yet what became of a save."""
 
     def collect(self) -> dict[str, Any]:
         """The fields as they are on the page now."""
@@ -90,6 +92,17 @@ class Draft:
         except InvalidTask:
             return None
         return conflicts.differences(base=self.base, theirs=self.conflict.theirs, mine=mine)
+
+
+def collect_in_fragment(draft: Draft) -> dict[str, Any]:
+    """As `collect`, for a fragment.
+
+    A click on Save within a moment of typing in a fragment makes Streamlit run that fragment only, with the callback of
+    the click: then the whole page has to follow.
+    """
+    if draft.undrawn:
+        st.rerun()
+    return draft.collect()
 
 
 def key(name: str) -> str:
@@ -137,16 +150,9 @@ def _show(fields: Mapping[str, Any]) -> None:
     st.session_state.update({key(name): fields[name] for name in fields if key(name) in st.session_state})
 
 
-def leave_if_saved(draft: Draft) -> None:
-    """Goes to the task. Every fragment asks for this, too: its run may come in between saving and leaving."""
-    if draft.saved is not None:
-        navigation.notice("Saved." if draft.task_id else "Created.")
-        navigation.go("task", id=str(draft.saved))
-
-
 def save(draft: Draft) -> None:
     """Writes what the form holds, or notes why not; nothing is half saved."""
-    draft.tried = True
+    draft.tried = draft.undrawn = True
     try:
         spec = forms.read(draft.collect(), base=draft.base)
     except InvalidTask:
@@ -158,7 +164,7 @@ def save_merged(draft: Draft) -> None:
     """Writes theirs with mine, as chosen, over the version that is current."""
     assert draft.conflict is not None
     theirs, version = draft.conflict.theirs, draft.conflict.version
-    draft.tried = True
+    draft.tried = draft.undrawn = True
     differing = draft.differences()
     if differing is None:
         return
@@ -181,7 +187,7 @@ def use_theirs(draft: Draft) -> None:
     """Gives mine up."""
     assert draft.conflict is not None
     draft.adopt(draft.conflict.theirs, base=draft.conflict.theirs, version=draft.conflict.version)
-    draft.tried = False
+    draft.tried, draft.undrawn = False, True
 
 
 def _attempt(draft: Draft, spec: AnyTask, *, seen_version: int) -> None:

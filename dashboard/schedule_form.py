@@ -9,7 +9,7 @@ import streamlit as st
 from dashboard import components
 from dashboard.components import Column
 from dashboard.context import now
-from dashboard.drafts import Draft, held, key, leave_if_saved
+from dashboard.drafts import Draft, collect_in_fragment, held, key
 from dashboard.forms import FIRST_PASS, SECOND_PASS
 from dashboard.moments import clock, day, moment, time_of_day
 from dashboard.previews import Preview, preview, same_moment
@@ -35,8 +35,7 @@ PASSES = {FIRST_PASS: "The first time", SECOND_PASS: "The second time"}
 @st.fragment(key="edit_schedule")
 def schedule(draft: Draft) -> None:
     """Everything about when it is due."""
-    leave_if_saved(draft)
-    fields = draft.collect()
+    fields = collect_in_fragment(draft)
     problems = draft.problems()
     with st.container(border=True):
         card_title("Schedule")
@@ -70,7 +69,6 @@ def _cron(_seen: Preview) -> None:
         key=held("cron"),
         live=True,
         max_chars=200,
-        required=True,
         help="Minute, hour, day of month, month, day of week. A sixth field is seconds; @daily and the like work too.",
     )
 

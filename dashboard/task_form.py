@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard import reads
-from dashboard.drafts import Draft, held, key, leave_if_saved
+from dashboard.drafts import Draft, collect_in_fragment, held, key
 from dashboard.forms import JSON_BODY, NO_BODY, TEXT_BODY
 from dashboard.policies import DEFAULTS, SENTENCES, summary
 from dashboard.task_words import FIELD_LABELS, KINDS
@@ -57,11 +57,12 @@ def card_title(text: str, *, icon: str | None = None) -> None:
 def say_problem(problems: Problems, name: str) -> None:
     """What is wrong with a field, below it."""
     if name in problems:
-        st.caption(f":red[:material/error: {escape_markdown(problems[name])}]")
+        st.markdown(f":small[:red[:material/error: {escape_markdown(problems[name])}]]")
 
 
 def text_field(problems: Problems, name: str, **options: Any) -> None:
     """One line."""
+    # Never required=True: the browser would keep an emptied field to itself, and its old text would be saved.
     st.text_input(FIELD_LABELS[name], key=held(name), on_change="ignore", **options)
     say_problem(problems, name)
 
@@ -76,7 +77,7 @@ def identity(draft: Draft, problems: Problems) -> None:
     """Name, description and tags."""
     with st.container(border=True):
         card_title("Task")
-        text_field(problems, "name", max_chars=MAX_NAME, required=True)
+        text_field(problems, "name", max_chars=MAX_NAME)
         area_field(problems, "description", height=80, max_chars=5000)
         st.multiselect(
             FIELD_LABELS["tags"],
@@ -93,8 +94,7 @@ def identity(draft: Draft, problems: Problems) -> None:
 @st.fragment(key="edit_action")
 def action(draft: Draft) -> None:
     """What it does; another kind brings other fields, and what was in the old ones is kept."""
-    leave_if_saved(draft)
-    draft.collect()
+    collect_in_fragment(draft)
     problems = draft.problems()
     with st.container(border=True):
         card_title("What it does")
@@ -111,7 +111,6 @@ def _shell(problems: Problems) -> None:
         "command",
         height=150,
         max_chars=MAX_COMMAND,
-        required=True,
         placeholder="pg_dump shop | gzip > /backup/shop.gz",
         help="Given to /bin/sh on the worker. It finds its due time in DUETIME_DUE_AT.",
     )
@@ -127,7 +126,7 @@ def _http(problems: Problems) -> None:
     left, right = st.columns([1, 3.2])
     left.selectbox(FIELD_LABELS["method"], METHODS, key=held("method"), on_change="ignore")
     with right:
-        text_field(problems, "url", max_chars=8192, required=True, placeholder="https://")
+        text_field(problems, "url", max_chars=8192, placeholder="https://")
     area_field(problems, "headers", height=90, placeholder="Name: value", help="One header a line.")
     kind = st.segmented_control(
         FIELD_LABELS["body_kind"], list(BODIES), format_func=BODIES.__getitem__, key=held("body_kind"), required=True
@@ -144,7 +143,6 @@ def _python(problems: Problems) -> None:
         problems,
         "callable",
         max_chars=500,
-        required=True,
         placeholder="package.module:function",
         help="It must be importable on the worker.",
     )
@@ -156,7 +154,6 @@ def _flow(problems: Problems) -> None:
         problems,
         "entrypoint",
         max_chars=500,
-        required=True,
         placeholder="package.module:flow",
         help="A Prefect flow that the worker can import or find.",
     )
@@ -166,8 +163,7 @@ def _flow(problems: Problems) -> None:
 @st.fragment(key="edit_policies")
 def policies(draft: Draft) -> None:
     """What happens when something goes otherwise than planned, with all of it in one line above."""
-    leave_if_saved(draft)
-    fields = draft.collect()
+    fields = collect_in_fragment(draft)
     problems = draft.problems()
     wrong = any(name in problems for name in (*NUMBERS, "work_pool"))
     with st.expander(f"**Policies**: {summary(fields)}", key="edit_policies_open", expanded=wrong):

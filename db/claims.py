@@ -149,7 +149,7 @@ def _refuse_due_time(session: Session, offer: Offer, task: Task, spec: AnyTask, 
         due_times.write_if_due(session, task, spec, offer.due_at)
         row = _ledger_row(session, task.id, offer.due_at)
     if row is not None and row.run_id == offer.run_id:
-        return Taken()
+        return None  # whose run it is, is told by the run
     if row is None or row.outcome != Outcome.PENDING:
         return StandDown(Reason.NOT_DUE)
     situation = _situation(session, task, due_at=offer.due_at, now=now)
@@ -204,8 +204,16 @@ def _take(session: Session, offer: Offer, claimant: Claimant, task: Task, spec: 
         worker=claimant.name,
     )
     if not taken:
-        run = runs.get_run(session, offer.run_id)
-        return StandDown(Reason.CANCELLED) if run.worker_id is None else Taken()
+        return _taken_before(runs.get_run(session, offer.run_id), claimant, task, spec)
     if offer.trigger in LEDGER_TRIGGERS:
         due_times.begin(session, task.id, key.due_at, run_id=key.id, version=task.version, started_at=now)
     return Claimed(key, task.id, task.version, spec, trigger)
+
+
+def _taken_before(run: Run, claimant: Claimant, task: Task, spec: AnyTask) -> Answer:
+    if run.worker_id is None:
+        return StandDown(Reason.CANCELLED)
+    if run.worker_id == claimant.id and run.ended_at is None:
+        # It was claimed, and PostgreSQL went away before it could say so.
+        return Claimed(RunKey(run.id, run.due_at), task.id, task.version, spec, Trigger(run.trigger))
+    return Taken()

@@ -37,7 +37,10 @@ def page() -> None:
         st.markdown("It may have been removed for good, or the link is wrong.")
         navigation.back_link("tasks", "All tasks")
         return
-    drafts.leave_if_saved(draft)
+    draft.undrawn = False
+    if draft.saved is not None:
+        navigation.notice("Saved." if draft.task_id else "Created.")
+        navigation.go("task", id=str(draft.saved))
     _form(draft)
 
 

@@ -110,6 +110,20 @@ def test_what_is_missing_is_said_at_its_field_and_nothing_is_saved(page: Page, w
     assert saved(world) == []
 
 
+def test_a_field_that_was_emptied_is_not_saved_with_what_was_in_it(page: Page, world: World) -> None:
+    task = world.task("backup", description="old")
+    open_page(page, f"/edit?id={task}", "Edit task")
+    field(page, "Description").fill("")
+    field(page, "Command").fill("")
+    save(page)
+    expect(page.get_by_text("Write the command that is to be run.")).to_be_visible()
+    field(page, "Command").fill("true")
+    save(page)
+    page.get_by_role("heading", level=1, name="backup").wait_for()
+    document = as_document(world.see(task).spec)
+    assert (document["action"]["command"], document["description"]) == ("true", "")
+
+
 def test_ctrl_enter_saves_what_has_just_been_typed(page: Page, world: World) -> None:
     open_page(page, "/new", "New task")
     field(page, "Name").fill("backup")
@@ -117,6 +131,15 @@ def test_ctrl_enter_saves_what_has_just_been_typed(page: Page, world: World) -> 
     field(page, "Command").press("Control+Enter")
     page.get_by_role("heading", level=1, name="backup").wait_for()
     assert [document["action"]["command"] for document in saved(world)] == ["true"]
+
+
+def test_a_click_right_after_typing_saves_what_was_typed_and_leaves(page: Page, world: World) -> None:
+    task = world.task("backup")
+    open_page(page, f"/edit?id={task}", "Edit task")
+    field(page, "Cron expression").fill("0 3 * * *")
+    save(page)
+    page.get_by_role("heading", level=1, name="backup").wait_for()
+    assert as_document(world.see(task).spec)["schedule"]["cron"] == "0 3 * * *"
 
 
 def test_typed_text_survives_other_kinds_schedules_and_changes_elsewhere(page: Page, world: World) -> None:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import psycopg
 import pytest
@@ -27,7 +28,7 @@ def has_deployments(prefect_url: str) -> bool:
 
 
 @pytest.fixture
-def server_of(database_url: str):  # type: ignore[no-untyped-def]
+def server_of(database_url: str) -> Iterator[str]:
     """The catalogue's address; the database beside it goes when the test is over."""
     yield database_url
     with psycopg.connect(database_url, autocommit=True) as connection:

@@ -73,6 +73,19 @@ def test_a_second_claim_of_the_same_run_leaves_it_alone_and_of_another_run_stand
     assert claims.claim(session, manual, other, now=FIRST) == Taken()
 
 
+@pytest.mark.parametrize("trigger", [Trigger.SCHEDULE, Trigger.MANUAL])
+def test_a_worker_that_never_heard_of_its_claim_asks_again_and_gets_it_until_the_run_is_over(
+    session: Session, trigger: Trigger
+) -> None:
+    offer = replace(an_offer(session, deployed(session), FIRST), trigger=trigger)
+    first = claims.claim(session, offer, WORKER, now=FIRST)
+    assert isinstance(first, Claimed)
+    assert claims.claim(session, offer, WORKER, now=FIRST + timedelta(seconds=5)) == first
+    ending = Ending(RunState.COMPLETED, FIRST + timedelta(seconds=9))
+    assert runs.finish(session, first.key, ending, worker_id=WORKER.id)
+    assert claims.claim(session, offer, WORKER, now=FIRST + timedelta(seconds=10)) == Taken()
+
+
 def test_an_edit_before_the_claim_counts(session: Session) -> None:
     task_id = deployed(session)
     edit(session, task_id, action={"command": "new"})
