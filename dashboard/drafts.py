@@ -128,6 +128,8 @@ def choice_key(name: str) -> str:
 def opened(source: str) -> Draft | None:
     """The draft that this page is about, if it is still open."""
     draft = st.session_state.get(DRAFT)
+    if draft is not None and draft.undrawn and draft.saved is not None:
+        return draft  # type: ignore[no-any-return] # the second click on Save arrives when the page has been left
     if draft is None or draft.source != source or key(ON_EVERY_DRAW) not in st.session_state:
         return None
     draft.collect()

@@ -1,6 +1,6 @@
 """The fields of the task form but its schedule: who it is, what it does, and its policies."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from dashboard.policies import DEFAULTS, SENTENCES, summary
 from dashboard.task_words import FIELD_LABELS, KINDS
 from dashboard.text import escape_markdown
 from db.actions import MAX_COMMAND
+from db.errors import CatalogueUnavailable
 from db.specs import MAX_TAGS
 from db.values import MAX_JSON, MAX_NAME, MAX_SECONDS
 
@@ -81,7 +82,7 @@ def identity(draft: Draft, problems: Problems) -> None:
         area_field(problems, "description", height=80, max_chars=5000)
         st.multiselect(
             FIELD_LABELS["tags"],
-            sorted({*reads.tags(), *draft.fields["tags"]}),
+            sorted({*_tags_in_use(), *draft.fields["tags"]}),
             key=held("tags"),
             accept_new_options=True,
             max_selections=MAX_TAGS,
@@ -89,6 +90,14 @@ def identity(draft: Draft, problems: Problems) -> None:
             on_change="ignore",
         )
         say_problem(problems, "tags")
+
+
+def _tags_in_use() -> Sequence[str]:
+    """None while the database is away: what is typed must stay on the page."""
+    try:
+        return reads.tags()
+    except CatalogueUnavailable:
+        return []
 
 
 @st.fragment(key="edit_action")

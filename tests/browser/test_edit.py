@@ -9,8 +9,10 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from db import task_views, tasks
+from db.engine import Catalogue
 from db.specs import as_document, parse_task
 from tests.browser.conftest import DESKTOP, PHONE, Dashboard, Theme, artefact, watched_page
+from tests.browser.outage import outage
 from tests.browser.reading import open_page, rows, settle
 from tests.browser.world import HOSTILE, World, now
 
@@ -122,6 +124,21 @@ def test_a_field_that_was_emptied_is_not_saved_with_what_was_in_it(page: Page, w
     page.get_by_role("heading", level=1, name="backup").wait_for()
     document = as_document(world.see(task).spec)
     assert (document["action"]["command"], document["description"]) == ("true", "")
+
+
+def test_while_the_database_is_away_nothing_typed_is_lost(
+    page: Page, world: World, shared_catalogue: Catalogue, postgres_url: str
+) -> None:
+    open_page(page, "/new", "New task")
+    field(page, "Name").fill("backup")
+    field(page, "Command").fill("true")
+    with outage(shared_catalogue.url, postgres_url):
+        save(page)
+        expect(page.get_by_text("PostgreSQL does not answer.")).to_be_visible(timeout=15_000)
+        expect(field(page, "Command")).to_have_value("true")
+    save(page)
+    page.get_by_role("heading", level=1, name="backup").wait_for()
+    assert [document["name"] for document in saved(world)] == ["backup"]
 
 
 def test_ctrl_enter_saves_what_has_just_been_typed(page: Page, world: World) -> None:

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import context
+from dashboard import context, drafts
 from db import task_views, tasks
 from db.engine import DATABASE_URL, Catalogue
 from db.specs import as_document, parse_task
@@ -212,9 +212,9 @@ def test_saving_again_what_has_been_created_makes_no_second_task(shared: Catalog
     app = fill(opened(), name="backup", command="true")
     draft = app.session_state["_draft"]
     save(app)
-    from dashboard import drafts
-
+    first, draft.saved = draft.saved, None
     drafts.save(draft)
+    assert (draft.saved, draft.problems()) == (first, {})
     assert len(written(shared)) == 1
 
 
