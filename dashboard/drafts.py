@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from time import monotonic
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -26,6 +27,8 @@ from db.specs import AnyTask, InvalidTask, as_document, parse_task
 log = logging.getLogger(__name__)
 
 DRAFT = "_draft"
+SAME_RUN_SECONDS = 1.0
+"""What is done in one run of the script is done within this time; people need longer to come back to the form."""
 ON_EVERY_DRAW = "name"
 """A field that the page always shows: where it is gone, the page has been left since."""
 
@@ -56,6 +59,7 @@ class Draft:
     failure: str = ""
     conflict: Conflict | None = None
     saved: UUID | None = None
+    saved_at: float = 0.0
     undrawn: bool = False
     """Whether the page does not show yet what became of a save."""
 
@@ -63,6 +67,13 @@ class Draft:
         """The fields as they are on the page now."""
         self.fields |= {name: st.session_state[key(name)] for name in self.fields if key(name) in st.session_state}
         return self.fields
+
+    def saved_just_now(self) -> bool:
+        """Whether this run began with a click on Save that was a success.
+
+        The second click of two may arrive when the page has been left, and draws it again with another address.
+        """
+        return self.saved is not None and self.undrawn and monotonic() - self.saved_at < SAME_RUN_SECONDS
 
     def adopt(self, document: Mapping[str, Any], *, base: dict[str, Any], version: int) -> None:
         """Goes on with this document instead, as an edit of that version."""
@@ -128,8 +139,8 @@ def choice_key(name: str) -> str:
 def opened(source: str) -> Draft | None:
     """The draft that this page is about, if it is still open."""
     draft = st.session_state.get(DRAFT)
-    if draft is not None and draft.undrawn and draft.saved is not None:
-        return draft  # type: ignore[no-any-return] # the second click on Save arrives when the page has been left
+    if draft is not None and draft.saved_just_now():
+        return draft  # type: ignore[no-any-return]
     if draft is None or draft.source != source or key(ON_EVERY_DRAW) not in st.session_state:
         return None
     draft.collect()
@@ -197,6 +208,7 @@ def _attempt(draft: Draft, spec: AnyTask, *, seen_version: int) -> None:
     try:
         with catalogue().transaction() as session:
             draft.saved = _write(session, draft, spec, seen_version=seen_version)
+        draft.saved_at = monotonic()
     except InvalidTask as error:
         draft.refused = {name: (draft.fields[name], text) for name, text in forms.problems(error).items()}
     except TaskNameTaken as error:
@@ -241,6 +253,6 @@ def _meet(draft: Draft) -> None:
     draft.conflict = Conflict(as_document(current.spec), current.version, latest.actor, latest.at)
     differing = draft.differences() or []
     if not differing:
-        draft.saved = draft.task_id
+        draft.saved, draft.saved_at = draft.task_id, monotonic()
     for difference in differing:
         st.session_state[choice_key(difference.field)] = difference.suggested.value

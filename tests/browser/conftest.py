@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +37,7 @@ DESKTOP: ViewportSize = {"width": 1440, "height": 900}
 PHONE: ViewportSize = {"width": 390, "height": 844}
 Theme = Literal["light", "dark"]
 NETWORK_CHANGED = "ERR_NETWORK_CHANGED"
+FAILED = pytest.StashKey[bool]()
 PREFECT_URL = "http://127.0.0.1:4200"
 
 expect.set_options(timeout=8_000)
@@ -131,7 +132,16 @@ def page(browser: Browser, dashboard: Dashboard, request: pytest.FixtureRequest)
     """A fresh reader in Berlin. What the browser complains about, and every request elsewhere, fails the test."""
     with watched_page(browser, dashboard.url) as page:
         yield page
-        page.screenshot(path=artefact(f"{request.node.name}.png"))
+        if request.node.stash.get(FAILED, False):
+            page.screenshot(path=artefact(f"failed-{request.node.name.replace('/', '')}.png"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Notes a failure where the page can still be pictured."""
+    report = yield
+    item.stash[FAILED] = item.stash.get(FAILED, False) or report.failed
+    return report
 
 
 @contextmanager

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
+from db.runs import Ending, RunKey
 from db.schedules import due_times
 from db.states import Level, RunState, Stream
 from tests.browser.world import World, now
@@ -91,12 +92,18 @@ def fill(world: World) -> Sample:
 
 
 def _past(world: World, task_id: UUID, chance: random.Random) -> None:
-    usual = chance.choice((0.4, 2.0, 9.0, 33.0))
-    for due in _last_due(world, task_id):
-        run = world.start(task_id, due_at=due, late=timedelta(milliseconds=chance.randint(4, 40)))
-        state = chance.choices((RunState.COMPLETED, RunState.FAILED, RunState.TIMED_OUT), (30, 2, 1))[0]
-        took = timedelta(seconds=usual * chance.lognormvariate(0, 0.5))
-        world.end(run, state, at=due + timedelta(milliseconds=40) + took)
+    usual, late = chance.choice((0.4, 2.0, 9.0, 33.0)), timedelta(milliseconds=chance.randint(4, 40))
+    world.past(
+        task_id,
+        [(RunKey(uuid4(), due), _ending(due + late, usual, chance)) for due in _last_due(world, task_id)],
+        late=late,
+    )
+
+
+def _ending(started_at: datetime, usual: float, chance: random.Random) -> Ending:
+    state = chance.choices((RunState.COMPLETED, RunState.FAILED, RunState.TIMED_OUT), (30, 2, 1))[0]
+    took = timedelta(seconds=usual * chance.lognormvariate(0, 0.5))
+    return Ending(state, started_at + took, exit_code={RunState.COMPLETED: 0, RunState.FAILED: 1}.get(state))
 
 
 def _last_due(world: World, task_id: UUID) -> list[datetime]:

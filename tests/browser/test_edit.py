@@ -92,14 +92,27 @@ def _next_july() -> int:
     return today.year + (today.month > 6)
 
 
-def test_a_double_click_creates_one_task(page: Page, world: World) -> None:
+@pytest.mark.parametrize("delay", [0, 30, 120])
+def test_a_double_click_creates_one_task_and_leads_to_it(page: Page, world: World, delay: int) -> None:
     open_page(page, "/new", "New task")
     field(page, "Name").fill("backup")
     field(page, "Command").fill("true")
-    page.locator(".st-key-edit_save button").dblclick(delay=30)
+    page.locator(".st-key-edit_save button").dblclick(delay=delay)
     page.get_by_role("heading", level=1, name="backup").wait_for()
     settle(page)
     assert [document["name"] for document in saved(world)] == ["backup"]
+
+
+def test_a_double_click_saves_an_edit_once_and_the_task_can_be_edited_again(page: Page, world: World) -> None:
+    task = world.task("backup")
+    open_page(page, f"/edit?id={task}", "Edit task")
+    field(page, "Command").fill("true")
+    page.locator(".st-key-edit_save button").dblclick(delay=30)
+    page.get_by_role("heading", level=1, name="backup").wait_for()
+    assert world.see(task).version == 2
+    settle(page)
+    open_page(page, f"/edit?id={task}", "Edit task")
+    expect(field(page, "Command")).to_have_value("true")
 
 
 def test_what_is_missing_is_said_at_its_field_and_nothing_is_saved(page: Page, world: World) -> None:

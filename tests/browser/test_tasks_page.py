@@ -68,8 +68,7 @@ def test_states_kinds_and_tags_filter(page: Page, world: World) -> None:
     world.task("shown", tags=["ops"], paused=True)
     world.task("untagged", paused=True)
     world.task("running", tags=["ops"])
-    request = {"kind": "http", "action": {"url": "https://example.org"}}
-    world.task("of-another-kind", tags=["ops"], paused=True, **request)
+    world.task("of-another-kind", tags=["ops"], paused=True, kind="http", action={"url": "https://example.org"})
     open_page(page, "/tasks?kind=shell", "Tasks")
     expect(rows(page, "Tasks")).to_have_count(3)
     page.get_by_role("radio", name="Paused").click()

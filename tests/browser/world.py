@@ -1,6 +1,6 @@
 """What the rest of the system does while somebody looks at the dashboard: tasks appear, runs start, print and end."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
@@ -79,6 +79,29 @@ class World:
             )
         )
         return key
+
+    def past(self, task_id: UUID, endings: Iterable[tuple[RunKey, Ending]], *, late: timedelta) -> None:
+        """Runs that came and went, written at once."""
+        task = self.see(task_id)
+
+        def write(session: Session) -> None:
+            for key, ending in endings:
+                runs.insert_run(
+                    session,
+                    key,
+                    task_id=task_id,
+                    task_name=task.spec.name,
+                    task_version=task.version,
+                    trigger=Trigger.SCHEDULE.value,
+                    state=ending.state.value,
+                    started_at=key.due_at + late,
+                    ended_at=ending.ended_at,
+                    exit_code=ending.exit_code,
+                    worker_id=WORKER,
+                    worker="worker-1",
+                )
+
+        self.do(write)
 
     def say(self, run: RunKey, *messages: str, level: Level = Level.INFO, stream: Stream = Stream.STDOUT) -> None:
         """The run prints lines."""
