@@ -3,15 +3,18 @@
 import asyncio
 import logging
 import random
+from collections.abc import Mapping
+from typing import Any
 
 from db.actions import FlowAction
 from db.claims import Claimant, Claimed
 from db.runs import Ending
-from db.specs import AnyTask
-from db.states import Level, RunState, Stream
+from db.specs import AnyTask, InvalidTask
+from db.states import Level, RunState, Stream, Trigger
 from flows import kinds
 from flows.attempts import Attempt, Result
 from flows.logbook import Logbook
+from flows.parameters import as_asked
 from flows.records import Records, insist, now
 from flows.retries import delay_before
 from flows.telling import Teller
@@ -30,9 +33,10 @@ class Execution:
     """One run in the hands of the worker that claimed it."""
 
     def __init__(
-        self, claimed: Claimed, claimant: Claimant, *, records: Records, logbook: Logbook, teller: Teller,
-        slots: asyncio.Semaphore, cancel: asyncio.Event,
+        self, claimed: Claimed, parameters: Mapping[str, Any], claimant: Claimant, *, records: Records,
+        logbook: Logbook, teller: Teller, slots: asyncio.Semaphore, cancel: asyncio.Event,
     ) -> None:  # fmt: skip
+        self._task, self._parameters = claimed.task, parameters
         self._claimed, self._claimant = claimed, claimant
         self._records, self._logbook, self._teller, self._slots = records, logbook, teller, slots
         self._cancel = cancel
@@ -49,7 +53,11 @@ class Execution:
             ClaimIsVoid: the run is not this worker's any more; what it started is killed.
         """
         try:
+            if self._claimed.trigger is Trigger.PREFECT:
+                self._task = as_asked(self._claimed.task, self._parameters)
             result = await self._attempts()
+        except InvalidTask as error:
+            result = Result(RunState.FAILED, error=f"The task cannot have this run's parameters. {error}")
         except asyncio.CancelledError:
             result = Result(RunState.CRASHED, error=STOPPED)
         await self._finish(result)
@@ -59,7 +67,7 @@ class Execution:
             self._teller.tell(self._claimed.key, RunState.RUNNING)
         number = 1
         result = await self._attempt(number)
-        while is_tried_again(result, number, self._claimed.task) and not self._cancel.is_set():
+        while is_tried_again(result, number, self._task) and not self._cancel.is_set():
             number += 1
             if not await self._wait_before(number, result):
                 return Result(RunState.CANCELLED, error="Cancelled while it waited for another attempt.")
@@ -72,12 +80,12 @@ class Execution:
         claimed = self._claimed
         attempt = Attempt(
             task_id=claimed.task_id,
-            task_name=claimed.task.name,
+            task_name=self._task.name,
             run_id=claimed.key.id,
             due_at=claimed.key.due_at,
             number=number,
-            action=claimed.task.action,
-            timeout_seconds=claimed.task.timeout_seconds,
+            action=self._task.action,
+            timeout_seconds=self._task.timeout_seconds,
         )
         try:
             return await kinds.perform(attempt, self._output, self._cancel)
@@ -87,7 +95,7 @@ class Execution:
 
     async def _wait_before(self, number: int, result: Result) -> bool:
         """False where the run was cancelled meanwhile."""
-        task = self._claimed.task
+        task = self._task
         delay = delay_before(
             number,
             retry_delay_seconds=task.retry_delay_seconds,

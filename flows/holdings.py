@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from time import monotonic
+from typing import Any
 from uuid import UUID
 
 from db.claims import Answer, Claimed, NotYet, Offer, StandDown
@@ -14,6 +15,7 @@ from db.runs import RunKey
 from db.states import RunState
 from flows.executions import ClaimIsVoid, Execution
 from flows.logbook import Logbook
+from flows.prefect_server import Offered
 from flows.records import Records, now
 from flows.telling import Teller
 
@@ -30,6 +32,7 @@ class Held:
     """A run that waits for its time, or is executed."""
 
     offer: Offer
+    parameters: dict[str, Any]
     cancel: asyncio.Event = field(default_factory=asyncio.Event)
     claimed: bool = False
     task: "asyncio.Task[None] | None" = None
@@ -49,16 +52,17 @@ class Holdings:
         """The runs that are executed here."""
         return [run_id for run_id, held in self._held.items() if held.claimed]
 
-    def take(self, offers: Sequence[Offer]) -> None:
+    def take(self, offers: Sequence[Offered]) -> None:
         """Holds what is offered; what waits here and is not offered any more is let go."""
         self._forget_set_aside()
-        offered = {offer.run_id for offer in offers}
+        offered = {one.offer.run_id for one in offers}
         for run_id, held in self._held.items():
             if not held.claimed and run_id not in offered and held.task is not None:
                 held.task.cancel()
-        for offer in offers:
-            if offer.run_id not in self._held and offer.run_id not in self._set_aside:
-                held = self._held[offer.run_id] = Held(offer)
+        for one in offers:
+            run_id = one.offer.run_id
+            if run_id not in self._held and run_id not in self._set_aside:
+                held = self._held[run_id] = Held(one.offer, one.parameters)
                 held.task = asyncio.create_task(self._see_through(held))
 
     def cancel(self, run_ids: Iterable[UUID]) -> None:
@@ -128,18 +132,19 @@ class Holdings:
             if not isinstance(answer, NotYet):
                 self._set_aside[held.offer.run_id] = monotonic() + SET_ASIDE_SECONDS
             if isinstance(answer, Claimed):
-                await self._execution(answer, held.cancel).run_to_end()
+                await self._execution(answer, held).run_to_end()
         return answer
 
-    def _execution(self, claimed: Claimed, cancel: asyncio.Event) -> Execution:
+    def _execution(self, claimed: Claimed, held: Held) -> Execution:
         return Execution(
             claimed,
+            held.parameters,
             self._records.claimant,
             records=self._records,
             logbook=self._logbook,
             teller=self._teller,
             slots=self._slots,
-            cancel=cancel,
+            cancel=held.cancel,
         )
 
 

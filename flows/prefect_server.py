@@ -28,6 +28,14 @@ class PrefectAway(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Offered:
+    """A run that Prefect holds, and the parameters that it was made with."""
+
+    offer: Offer
+    parameters: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What Prefect made of a state that it was told."""
 
@@ -48,7 +56,7 @@ class PrefectServer:
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def scheduled(self, *, before: datetime) -> list[Offer]:
+    async def scheduled(self, *, before: datetime) -> list[Offered]:
         """The runs of the pool that are scheduled up to an instant, the earliest first.
 
         They are read as any list of runs is: the call that is made for workers rewrites every deployment of the pool.
@@ -64,21 +72,21 @@ class PrefectServer:
         }
         if self.queues:
             query["work_pool_queues"] = {"name": {"any_": self.queues}}
-        found: list[Offer] = []
+        found: list[Offered] = []
         while True:
             page = await self._call("POST", "/flow_runs/filter", {**query, "limit": PAGE, "offset": len(found)})
-            found += [_offer(document) for document in page]
+            found += [_offered(document) for document in page]
             if len(page) < PAGE:
                 return found
 
-    async def scheduled_within_limits(self, *, before: datetime) -> list[Offer]:
+    async def scheduled_within_limits(self, *, before: datetime) -> list[Offered]:
         """The same by the call that is made for workers, which knows pauses, priorities and limits of pool and queues.
 
         It also shows the pool, its queues and its deployments as ready.
         """
         body = {"scheduled_before": before.isoformat(), "work_queue_names": self.queues, "limit": PAGE}
         found = await self._call("POST", f"/work_pools/{quote(self.pool)}/get_scheduled_flow_runs", body)
-        return [_offer(one["flow_run"]) for one in found if one["flow_run"]["deployment_id"]]
+        return [_offered(one["flow_run"]) for one in found if one["flow_run"]["deployment_id"]]
 
     async def has_limits(self) -> bool:
         """Whether somebody limits or pauses the pool or one of its queues."""
@@ -141,10 +149,11 @@ def _client() -> httpx.AsyncClient:
     )
 
 
-def _offer(run: dict[str, Any]) -> Offer:
-    return Offer(
+def _offered(run: dict[str, Any]) -> Offered:
+    offer = Offer(
         run_id=UUID(run["id"]),
         deployment_id=UUID(run["deployment_id"]),
         due_at=datetime.fromisoformat(run["expected_start_time"]),
         trigger=trigger_of(run["idempotency_key"] or "", auto_scheduled=bool(run["auto_scheduled"])),
     )
+    return Offered(offer, run["parameters"] or {})

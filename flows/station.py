@@ -8,14 +8,13 @@ from time import monotonic
 
 import httpx
 
-from db.claims import Offer
 from db.errors import CatalogueUnavailable
 from db.notifications import Listener, Topic
 from db.workers import HEARTBEAT_SECONDS
 from flows import kinds
 from flows.holdings import Holdings
 from flows.logbook import Logbook
-from flows.prefect_server import PrefectAway, PrefectServer
+from flows.prefect_server import Offered, PrefectAway, PrefectServer
 from flows.records import Records, insist, now
 from flows.telling import Teller
 
@@ -83,7 +82,7 @@ class Station:
     # What there is to do.
 
     async def _poll_once(self) -> None:
-        self._holdings.take([offer for offer in await self._offers() if offer.due_at <= now()])
+        self._holdings.take([one for one in await self._offers() if one.offer.due_at <= now()])
         await self._holdings.wait_for_all()
 
     async def _poll_forever(self) -> None:
@@ -96,7 +95,7 @@ class Station:
                 self._note_prefect(answers=False, why=error)
             await _wait_for(self._poll_now, POLL_SECONDS)
 
-    async def _offers(self) -> list[Offer]:
+    async def _offers(self) -> list[Offered]:
         before = now() + self._prefetch
         if monotonic() - self._limits_read_at > LIMITS_SECONDS:
             self._limited = await self._prefect.has_limits()

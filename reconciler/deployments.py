@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 from uuid import UUID
 
 from db.schedules import Cron, ScheduleError, check_cron, check_zone
-from db.specs import AnyTask, FlowTask, InvalidTask, as_document, parse_task
+from db.specs import ATTEMPTS, AnyTask, FlowTask, InvalidTask, as_document, parse_task
 from db.states import Kind
 
 SLUG = "duetime"
@@ -17,7 +17,6 @@ FOREIGN = "foreign"
 LABEL = "duetime.task"
 
 ENTRYPOINTS = {Kind.SHELL: "flows.shell.shell", Kind.HTTP: "flows.http.http", Kind.PYTHON: "flows.python.python"}
-POLICY = ("timeout_seconds", "retries", "retry_delay_seconds", "retry_backoff")
 _NOT_IN_NAMES = str.maketrans(dict.fromkeys('/%&><"', "-"))
 
 
@@ -90,7 +89,7 @@ def parameters(task: AnyTask) -> dict[str, Any]:
     if isinstance(task, FlowTask):
         return dict(task.action.parameters)
     action: dict[str, Any] = as_document(task)["action"]
-    return action | {field: as_document(task)[field] for field in POLICY}
+    return action | {field: as_document(task)[field] for field in ATTEMPTS}
 
 
 def _cron_of(task: AnyTask) -> dict[str, str] | None:
@@ -192,8 +191,8 @@ def _action_in(facts: Facts) -> tuple[Kind, dict[str, Any], dict[str, Any]]:
     given = facts["parameters"]
     for kind, own in ENTRYPOINTS.items():
         if path.endswith(own):
-            policy = {field: given[field] for field in POLICY if field in given}
-            return kind, {name: value for name, value in given.items() if name not in POLICY}, policy
+            policy = {field: given[field] for field in ATTEMPTS if field in given}
+            return kind, {name: value for name, value in given.items() if name not in ATTEMPTS}, policy
     # How long a flow may take is its own affair, unless somebody says otherwise here.
     return Kind.FLOW, {"entrypoint": facts["entrypoint"], "parameters": given}, {"timeout_seconds": None}
 
@@ -214,7 +213,7 @@ def edited(task: AnyTask, theirs: Facts, changed: set[str]) -> AnyTask:
     if "parameters" in changed:
         document["action"] = as_seen["action"]
         if not isinstance(task, FlowTask):
-            document |= {field: as_seen[field] for field in POLICY}
+            document |= {field: as_seen[field] for field in ATTEMPTS}
     for field in changed & {"paused", "tags", "description", "work_pool"}:
         document[field] = as_seen[field]
     if "schedule" in changed:

@@ -1,12 +1,14 @@
 """What Streamlit lacks: a table with links and ticking times, the live output of a run, and the hint to look again."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import streamlit as st
+from streamlit.errors import StreamlitAPIException
 
 FRONTEND = Path(__file__).with_name("frontend")
 PAUSE_MS = 900
@@ -80,7 +82,8 @@ def live(topics: Sequence[str], fragments: Sequence[str], *, key: str) -> None:
     """Draws these fragments again when one of the topics changes, and the whole page after an outage."""
 
     def redraw() -> None:
-        st.rerun(list(fragments))
+        with suppress(StreamlitAPIException):  # the page was left meanwhile, and its fragments with it
+            st.rerun(list(fragments))
 
     # In a fragment of its own, because a hint that comes while the page is being drawn then waits its turn. Outside of
     # one, it would end that run half-way: a dialog just closed, or a page just left, would stay.

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from prefect import Flow
 
-from db.specs import parse_task, task_key
+from db.specs import ATTEMPTS, parse_task, task_key
 from flows.flow_runs import Policy
 from flows.http import http
 from flows.python import python
@@ -74,7 +74,7 @@ def test_a_flow_takes_what_the_reconciler_gives_it_and_has_the_defaults_of_a_tas
     task = parse_task({"name": "x", "kind": flow.name, "action": required, "schedule": {"kind": "manual"}})
     flow.fn(**required)
     flow.fn(**deployments.parameters(task))
-    wanted = (task.action, Policy(**{field: getattr(task, field) for field in deployments.POLICY}))
+    wanted = (task.action, Policy(**{field: getattr(task, field) for field in ATTEMPTS}))
     assert taken == [wanted, wanted]
 
 

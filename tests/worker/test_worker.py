@@ -134,6 +134,22 @@ def scheduled_runs(workplace: Workplace) -> Any:
     )
 
 
+def test_a_run_made_in_prefect_has_the_parameters_that_it_was_made_with(workplace: Workplace) -> None:
+    workplace.start_worker()
+    task = workplace.world.create(action=shell("echo usual"), schedule=MANUAL)
+    deployed = wait_until(lambda: workplace.world.task(task).deployment_id, "its deployment")
+    path = f"/deployments/{deployed}/create_flow_run"
+    for parameters in ({}, {"command": "echo special"}, {"command": "echo never", "retries": -1}):
+        scheduled = {"state": {"type": "SCHEDULED"}, "parameters": parameters, "enforce_parameter_schema": False}
+        workplace.world.call("POST", path, scheduled)
+        wait_until(lambda: workplace.runs_of(task), "the run")
+    found = {tuple(workplace.lines_of(run.id)): run for run in workplace.ended(task, count=3)}
+    assert {("usual",), ("special",)} < set(found)
+    [failed] = [run for run in found.values() if run.state == RunState.FAILED]
+    assert "retries" in (failed.error or "")
+    assert {run.trigger for run in found.values()} == {Trigger.PREFECT}
+
+
 def test_of_two_workers_each_due_time_is_run_by_one(workplace: Workplace) -> None:
     for name in ("w1", "w2"):
         workplace.start_worker(name)
