@@ -14,10 +14,11 @@ from dashboard import navigation
 from dashboard.api.app import create_api
 from dashboard.api.docs import entrance_route
 from dashboard.api.health import health_routes
-from dashboard.delivery import CompressedBundle, SafeHeaders
+from dashboard.delivery import CompressedBundle
 from dashboard.failures import show_failure
 from dashboard.gate import Gate, GateSettings
-from dashboard.index import index_routes
+from dashboard.headers import DefaultHeaders
+from dashboard.index import content_security_policy, index_routes
 from dashboard.live import Hub, live_route
 from dashboard.output import output_routes
 from db.engine import Catalogue
@@ -41,11 +42,16 @@ def create_app(catalogue: Catalogue, hub: Hub, *, host: str, port: int) -> ASGIA
     pages = App(
         Path(__file__).with_name("app.py"),
         routes=_routes(catalogue, hub),
-        middleware=[Middleware(SafeHeaders), Middleware(CompressedBundle)],
+        middleware=[Middleware(DefaultHeaders, headers=_policy()), Middleware(CompressedBundle)],
         lifespan=lifespan,
         on_script_error=show_failure,
     )
     return Gate(pages, GateSettings.from_environment(host, port))
+
+
+def _policy() -> dict[str, str]:
+    """What a page may load: nothing from elsewhere. The gate adds what every answer gets."""
+    return {"Content-Security-Policy": content_security_policy()}
 
 
 def _routes(catalogue: Catalogue, hub: Hub) -> list[BaseRoute]:

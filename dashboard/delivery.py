@@ -1,4 +1,4 @@
-"""How answers travel: Streamlit's code compressed once and kept by the browser, everything under safe headers."""
+"""How Streamlit's own code travels: compressed once, and kept by the browser."""
 
 import gzip
 from functools import lru_cache
@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import Final
 
 import streamlit
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from dashboard.index import content_security_policy
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 BUNDLE: Final = Path(streamlit.__file__).with_name("static").resolve()
 TYPES = {".js": "text/javascript", ".css": "text/css"}
@@ -45,22 +43,3 @@ def _compressed(path: str) -> bytes | None:
     if file.suffix not in TYPES or not file.is_relative_to(BUNDLE) or not file.is_file():
         return None
     return gzip.compress(file.read_bytes(), compresslevel=6)
-
-
-class SafeHeaders:
-    """Tells the browser to load nothing from elsewhere, guess no types and show us in no frame."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_safely(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers.setdefault("Content-Security-Policy", content_security_policy())
-                headers.setdefault("X-Content-Type-Options", "nosniff")
-                headers.setdefault("Referrer-Policy", "same-origin")
-                headers.setdefault("X-Frame-Options", "DENY")
-            await send(message)
-
-        await self._app(scope, receive, send_safely if scope["type"] == "http" else send)

@@ -270,20 +270,6 @@ def instant_in(cursor: str) -> datetime:
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-def last_outcomes(session: Session, task_ids: Sequence[UUID], *, count: int) -> dict[UUID, list[DueTime]]:
-    """The last decided or running due times of each task, oldest first, for the dots of a list."""
-    found: dict[UUID, list[DueTime]] = {}
-    for task_id in task_ids:
-        rows = session.scalars(
-            select(DueTime)
-            .where(DueTime.task_id == task_id, DueTime.outcome != Outcome.PENDING)
-            .order_by(DueTime.due_at.desc())
-            .limit(count)
-        ).all()
-        found[task_id] = list(reversed(rows))
-    return found
-
-
 def first_after(task: AnyTask, *, now: datetime) -> datetime | None:
     """When the task is due next, by its schedule alone."""
     upcoming = due_times(task.schedule.value(), after=now, starts_at=task.starts_at, ends_at=task.ends_at)

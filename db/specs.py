@@ -21,6 +21,8 @@ from db.states import Backoff, Kind, Misfire, OnCrash, Overlap
 from db.values import MAX_SECONDS, Instant, Name, Seconds, Strict, Tag, without_nul
 
 MAX_TAGS = 50
+TASK_LABEL = "duetime.task"
+"""The label of a deployment in Prefect, and so of its runs, that holds the id of the task that it is."""
 ATTEMPTS = ("timeout_seconds", "retries", "retry_delay_seconds", "retry_backoff")
 """The fields that say how an action is attempted: flows of our kinds take them beside the action's own."""
 DEFAULT_WORK_POOL = "default"

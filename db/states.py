@@ -98,7 +98,6 @@ class Outcome(StrEnum):
 
 
 OPEN_OUTCOMES = frozenset({Outcome.PENDING, Outcome.RUNNING})
-FINAL_OUTCOMES = frozenset(Outcome) - OPEN_OUTCOMES
 
 
 class Reason(StrEnum):

@@ -19,14 +19,12 @@ from prefect.runtime import deployment
 from prefect.states import Failed
 from pydantic import Field
 
+from db.specs import TASK_LABEL
 from db.states import IN_PREFECT, Backoff, Level, RunState, Stream
 from db.values import Strict
 from flows import children, clients
 from flows.attempts import Action, Attempt, Perform, Result
 from flows.retries import delay_before
-
-TASK_LABEL = "duetime.task"
-"""The label of deployments, and so of their runs, that holds the id of the task that they are."""
 
 T = TypeVar("T")
 

@@ -8,13 +8,12 @@ from typing import Any, TypedDict
 from uuid import UUID
 
 from db.schedules import Cron, ScheduleError, check_cron, check_zone
-from db.specs import ATTEMPTS, AnyTask, FlowTask, InvalidTask, as_document, parse_task
+from db.specs import ATTEMPTS, TASK_LABEL, AnyTask, FlowTask, InvalidTask, as_document, parse_task
 from db.states import Kind
 
 SLUG = "duetime"
 FOREIGN = "foreign"
 """The schedule of a deployment that we cannot say as one cron expression: Prefect alone follows it."""
-LABEL = "duetime.task"
 
 ENTRYPOINTS = {Kind.SHELL: "flows.shell.shell", Kind.HTTP: "flows.http.http", Kind.PYTHON: "flows.python.python"}
 _NOT_IN_NAMES = str.maketrans(dict.fromkeys('/%&><"', "-"))
@@ -136,7 +135,7 @@ def new_document(task_id: UUID, facts: Facts, flow_id: UUID) -> dict[str, Any]:
     return {
         "name": facts["name"],
         "flow_id": str(flow_id),
-        "labels": {LABEL: str(task_id)},
+        "labels": {TASK_LABEL: str(task_id)},
         "pull_steps": [],
         "enforce_parameter_schema": False,
         **changes_document(facts, set(facts)),

@@ -7,12 +7,11 @@ from uuid import UUID
 from db import audit, sync, tasks
 from db.engine import Catalogue
 from db.errors import CatalogueError, CatalogueUnavailable
-from db.specs import DEFAULT_WORK_POOL, InvalidTask
+from db.specs import DEFAULT_WORK_POOL, TASK_LABEL, InvalidTask
 from db.sync import Desired
 from db.tables import Task
 from reconciler.clock import now
 from reconciler.deployments import (
-    LABEL,
     Facts,
     applied_document,
     as_task,
@@ -58,7 +57,7 @@ def reconcile_everything(catalogue: Catalogue, prefect: Prefect) -> int:
         flow = flows.get(UUID(deployment["flow_id"])) if deployment else None
         applied += _act(catalogue, prefect, desired, deployment, flow=flow)
     ours = {str(desired.task_id) for desired in wanted}
-    strangers = [found for found in deployments.values() if found.get("labels", {}).get(LABEL) not in ours]
+    strangers = [found for found in deployments.values() if found.get("labels", {}).get(TASK_LABEL) not in ours]
     return applied + sum(_adopt(catalogue, found, flows[UUID(found["flow_id"])]) for found in strangers)
 
 

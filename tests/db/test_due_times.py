@@ -280,15 +280,6 @@ def test_a_cursor_far_away_is_a_page_like_any_other(session: Session, instant: s
     due_times.list_due_times(session, create(session), cursor=encode_cursor(instant))
 
 
-def test_the_last_outcomes_of_tasks_are_the_newest_ones_oldest_first(session: Session) -> None:
-    task_id, other = create(session), create(session, name="other")
-    for minute in (1, 2, 3):
-        due_times.cancel_pending(session, task_id, NOW + minutes(minute), now=NOW)
-    found = due_times.last_outcomes(session, [task_id, other], count=2)
-    assert [row.due_at for row in found[task_id]] == [NOW + minutes(2), NOW + minutes(3)]
-    assert found[other] == []
-
-
 def test_the_next_due_time_keeps_to_the_window() -> None:
     later = NOW + minutes(30)
     assert due_times.first_after(a_task(), now=NOW) == NOW + minutes(1)

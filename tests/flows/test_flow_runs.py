@@ -13,7 +13,7 @@ import httpx
 import pytest
 from prefect import Flow
 
-from db.specs import ATTEMPTS, parse_task, task_key
+from db.specs import ATTEMPTS, TASK_LABEL, parse_task, task_key
 from flows.flow_runs import Policy
 from flows.http import http
 from flows.python import python
@@ -137,7 +137,7 @@ def _deployed(client: httpx.Client, name: str, parameters: dict[str, Any]) -> di
         "entrypoint": f"flows.{name}.{name}",
         "pull_steps": [],
         "parameters": parameters,
-        "labels": {deployments.LABEL: str(TASK_ID)},
+        "labels": {TASK_LABEL: str(TASK_ID)},
         "work_pool_name": pool["name"],
     }
     deployment = client.post("/deployments/", json=body).raise_for_status().json()

@@ -4,7 +4,15 @@
 const WORST_RETRY_MS = 8000
 // A hint may be lost, so the page is also drawn again from time to time.
 const UNASKED_MS = 60000
+// A hint that comes while Streamlit draws the page waits until it is done: the run may be about to leave the page, and
+// parts of a page that is left cannot be drawn. Between two runs it looks done for a moment, so it is looked at twice.
+const LOOK_MS = 40
+const LOOKS = 2
 const pages = new WeakMap()
+
+function isDrawing() {
+  return document.querySelector('[data-test-script-state="running"]') !== null
+}
 
 class Live {
   constructor(root) {
@@ -59,7 +67,11 @@ class Live {
     this.timer = setTimeout(() => this.pay(), Math.max(20, this.pause - (Date.now() - this.last)))
   }
 
-  pay() {
+  pay(quiet = 0) {
+    if (quiet < LOOKS) {
+      this.timer = setTimeout(() => this.pay(isDrawing() ? 0 : quiet + 1), LOOK_MS)
+      return
+    }
     const what = this.owed
     this.timer = this.owed = null
     this.last = Date.now()
