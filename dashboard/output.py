@@ -20,7 +20,7 @@ FIRST_LINES = 5000
 LINES_AT_ONCE = 1000
 GATHER_SECONDS = 0.15
 """After lines were sent: many small writes of a run become few messages."""
-LOOK_SECONDS = 5.0
+LOOK_SECONDS = 10.0
 """A hint may be lost, so the log is looked at this often anyway."""
 
 

@@ -22,7 +22,7 @@ COLUMNS = (
     Column("due", "Due", "away"),
     Column("lateness", "Lateness", align="right", spare=True),
     Column("took", "Duration", "elapsed", align="right"),
-    Column("attempt", "Attempt", align="right"),
+    Column("attempt", "Attempt", align="right", spare=True),
     Column("worker", "Worker", "muted"),
 )
 WITH_TASK = (Column("name", "Task", "title"), *COLUMNS)

@@ -34,6 +34,7 @@ def _list() -> None:
             default="All",
             required=True,
             key="run_state",
+            wrap=False,
             bind="query-params",
             label_visibility="collapsed",
             on_change=_newest,

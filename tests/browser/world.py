@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
-from sqlalchemy import text
+import sqlalchemy
 from sqlalchemy.orm import Session
 
 from db import logs, run_requests, runs, sync, task_views, tasks
@@ -15,7 +15,7 @@ from db.run_requests import OpenRequest
 from db.runs import Ending, RunKey
 from db.specs import parse_task
 from db.states import Level, RunState, Stream, Trigger
-from db.tables import Run
+from db.tables import AuditEntry, DueTime, Run, RunLog, Task, Worker
 from db.task_views import TaskView
 
 T = TypeVar("T")
@@ -39,9 +39,13 @@ class World:
             return command(session)
 
     def empty(self) -> None:
-        """Nothing has ever been scheduled."""
-        names = "tasks, due_times, runs, run_logs, run_requests, audit, workers"
-        self.do(lambda session: session.execute(text(f"TRUNCATE {names} CASCADE")))
+        """Nothing has ever been scheduled. Few rows in many partitions: deleting is quicker than truncating."""
+
+        def delete(session: Session) -> None:
+            for table in (Task, DueTime, Run, RunLog, AuditEntry, Worker):
+                session.execute(sqlalchemy.delete(table))
+
+        self.do(delete)
 
     def task(self, name: str, *, deployed: bool = True, **changes: Any) -> UUID:
         document = {
