@@ -20,7 +20,7 @@ from reconciler.workers import declare_lost
 log = logging.getLogger(__name__)
 
 PAUSE_SECONDS = 1.0
-EVERYTHING_AT_MOST = 0.05
+EVERYTHING_AT_MOST = 0.1
 """The comparison of everything takes at most this part of the time, however much there is."""
 
 
@@ -31,6 +31,8 @@ class Every:
     seconds: float
     action: Callable[[], object]
     next_at: float = 0.0
+    share: float = 1.0
+    """The part of the time that it may take: a long pass is made less often."""
 
     def run_if_due(self) -> None:
         started = monotonic()
@@ -38,7 +40,7 @@ class Every:
             return
         self.action()
         took = monotonic() - started
-        self.next_at = monotonic() + max(self.seconds, took / EVERYTHING_AT_MOST if took > 1 else 0)
+        self.next_at = monotonic() + max(self.seconds, took / self.share if self.share < 1 else 0)
 
 
 @dataclass(slots=True)
@@ -126,7 +128,7 @@ class Reconciler:
             Every(0, lambda: runs.cancel_requested(self.catalogue, self.prefect, now=now())),
             follow,
             Every(5, lambda: runs.tell_prefect(self.catalogue, self.prefect, now=now())),
-            Every(5, lambda: tasks.reconcile_everything(self.catalogue, self.prefect)),
+            Every(5, lambda: tasks.reconcile_everything(self.catalogue, self.prefect), share=EVERYTHING_AT_MOST),
         ]
 
     def _follow_runs(self) -> None:

@@ -14,7 +14,7 @@ from psycopg import sql
 from db import workers
 from db.engine import Catalogue
 from db.heartbeats import RECONCILER, last
-from reconciler.loop import Reconciler
+from reconciler.loop import Every, Reconciler
 from reconciler.prefect import Prefect
 from tests.reconciler.conftest import now
 from tests.waiting import wait_until
@@ -75,3 +75,18 @@ def test_workers_get_time_to_be_heard_again_after_postgresql_was_away(
         assert beat()
     own.close()
     nowhere.close()
+
+
+@pytest.mark.parametrize(("share", "again_after"), [(1.0, 2.0), (0.1, 30.0)])
+def test_a_pass_that_took_long_is_made_again_in_time_unless_it_may_take_only_a_part_of_it(
+    monkeypatch: pytest.MonkeyPatch, share: float, again_after: float
+) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr("reconciler.loop.monotonic", lambda: clock[0])
+
+    def slowly() -> None:
+        clock[0] += 3.0
+
+    every = Every(2.0, slowly, share=share)
+    every.run_if_due()
+    assert every.next_at - clock[0] == pytest.approx(again_after)
