@@ -3,6 +3,7 @@
 The task's row is locked first, so an edit, a pause or a delete is either before the claim, and counts, or after it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -10,17 +11,13 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from db import due_times, runs
+from db import due_times, runs, workers
+from db.due_times import FOREIGN, ON_TIME
 from db.runs import RunKey
 from db.specs import AnyTask, parse_task
 from db.states import ACTIVE_STATES, Misfire, Outcome, Overlap, Reason, Trigger
 from db.tables import DueTime, Run, Task, TaskStatus
 
-ON_TIME = timedelta(seconds=60)
-"""A due time that waits longer was missed, as far as `misfire: skip` is concerned."""
-
-FOREIGN = "foreign"
-"""The applied schedule of a deployment that Prefect alone can follow: its runs are nobody's due times."""
 LEDGER_TRIGGERS = (Trigger.SCHEDULE, Trigger.CATCH_UP)
 """Runs of these triggers execute a due time; the others were asked for by somebody."""
 
@@ -60,6 +57,7 @@ class Claimed:
     version: int
     task: AnyTask
     trigger: Trigger
+    attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +88,24 @@ class Situation:
     now: datetime
     paused: bool
     running: bool
+    """Whether a run of the task is going on, or was lost and goes on elsewhere in a moment."""
+    oldest_due_at: datetime | None
     newest_due_at: datetime | None
     """Of the pending due times that have passed."""
+    waits_for: Reason | None = None
+    """Why it is pending still, if somebody said so."""
+
+    @property
+    def late(self) -> timedelta:
+        return self.now - self.due_at
+
+    @property
+    def has_older(self) -> bool:
+        return self.oldest_due_at is not None and self.oldest_due_at < self.due_at
+
+    @property
+    def has_newer(self) -> bool:
+        return self.newest_due_at is not None and self.newest_due_at > self.due_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,24 +117,53 @@ class Refusal:
 
 
 def refusal(task: AnyTask, situation: Situation) -> Refusal | None:
-    """Why this due time is not to be run, by the policies of its task; None where it is. Pure."""
-    late = situation.now - situation.due_at
+    """Why this due time is not to be run, by the policies of its task; None where it is, now or in its turn. Pure."""
     if situation.paused:
         return Refusal(Outcome.SKIPPED, Reason.PAUSED)
-    if task.max_lateness_seconds is not None and late > timedelta(seconds=task.max_lateness_seconds):
-        return Refusal(Outcome.MISSED, Reason.LATE)
-    if task.misfire is Misfire.SKIP and late > ON_TIME:
-        return Refusal(Outcome.MISSED, Reason.LATE)
-    newer = situation.newest_due_at is not None and situation.newest_due_at > situation.due_at
-    if task.misfire is Misfire.LATEST and newer and late > ON_TIME:
-        return Refusal(Outcome.SKIPPED, Reason.SUPERSEDED)
-    if task.overlap is Overlap.SKIP and situation.running:
+    if situation.waits_for is not Reason.RESUMED:
+        refused = _refused_as_late(task, situation)
+        if refused is not None:
+            return refused
+    if task.overlap is Overlap.SKIP and situation.running and not _in_line(task, situation):
         return Refusal(Outcome.SKIPPED, Reason.OVERLAP)
     return None
 
 
-def claim(session: Session, offer: Offer, claimant: Claimant, *, now: datetime) -> Answer:
-    """Takes the offered run for the worker, or says why not. At most one worker ever gets `Claimed` for a due time."""
+def _refused_as_late(task: AnyTask, situation: Situation) -> Refusal | None:
+    late = situation.late
+    if task.max_lateness_seconds is not None and late > timedelta(seconds=task.max_lateness_seconds):
+        return Refusal(Outcome.MISSED, Reason.LATE)
+    if late <= ON_TIME or situation.waits_for is Reason.QUEUED:
+        return None  # what waits in line is no misfire: somebody was there to run it
+    if task.misfire is Misfire.SKIP:
+        return Refusal(Outcome.MISSED, Reason.LATE)
+    if task.misfire is Misfire.LATEST and situation.has_newer:
+        return Refusal(Outcome.SKIPPED, Reason.SUPERSEDED)
+    return None
+
+
+def waits(task: AnyTask, situation: Situation) -> bool:
+    """Whether this due time, which is to be run, has to wait for those before it. Pure."""
+    return _in_line(task, situation) and (situation.running or situation.has_older)
+
+
+def _in_line(task: AnyTask, situation: Situation) -> bool:
+    """Whether the task's due times are run one after the other: always, or while it catches up with each of them."""
+    if task.overlap is Overlap.QUEUE or task.overlap is Overlap.ALLOW:
+        return task.overlap is Overlap.QUEUE
+    behind = situation.late > ON_TIME or situation.has_older
+    return situation.waits_for is Reason.RESUMED or (task.misfire is Misfire.ALL and behind)
+
+
+def claim(
+    session: Session, offer: Offer, claimant: Claimant, *, now: datetime, held_at: datetime | None = None
+) -> Answer:
+    """Takes the offered run for the worker, or says why not. At most one worker ever gets `Claimed` for a due time.
+
+    `held_at` is since when the worker has the run in its hands.
+    """
+    if workers.is_gone(session, claimant.id):
+        return NotYet()  # until it has found out, and is another one
     row = session.execute(
         select(Task, (TaskStatus.applied["schedule"].astext == FOREIGN).label("foreign"))
         .join(TaskStatus, TaskStatus.task_id == Task.id)
@@ -136,28 +179,34 @@ def claim(session: Session, offer: Offer, claimant: Claimant, *, now: datetime) 
     spec = parse_task(task.spec)
     if row.foreign:
         offer = replace(offer, trigger=Trigger.PREFECT)
+    refused = _refuse(session, offer, task, spec, now=now)
+    if refused is not None:
+        return refused
+    return _take(session, offer, claimant, task, spec, now=now, held_at=held_at or now)
+
+
+def _refuse(session: Session, offer: Offer, task: Task, spec: AnyTask, *, now: datetime) -> Answer | None:
     if offer.trigger in LEDGER_TRIGGERS:
-        refused = _refuse_due_time(session, offer, task, spec, now=now)
-        if refused is not None:
-            return refused
-    return _take(session, offer, claimant, task, spec, now=now)
+        return _refuse_due_time(session, offer, task, spec, now=now)
+    if offer.trigger is Trigger.RERUN and spec.overlap is not Overlap.ALLOW and _has_active_runs(session, task.id):
+        return NotYet()
+    return None
 
 
 def _refuse_due_time(session: Session, offer: Offer, task: Task, spec: AnyTask, *, now: datetime) -> Answer | None:
+    due_times.complete(session, task, now=max(now, offer.due_at))
     row = _ledger_row(session, task.id, offer.due_at)
-    if row is None:
-        due_times.write_if_due(session, task, spec, offer.due_at)
-        row = _ledger_row(session, task.id, offer.due_at)
     if row is not None and row.run_id == offer.run_id:
         return None  # whose run it is, is told by the run
     if row is None or row.outcome != Outcome.PENDING:
         return StandDown(Reason.NOT_DUE)
-    situation = _situation(session, task, due_at=offer.due_at, now=now)
+    situation = _situation(session, task, row, now=now)
     refused = refusal(spec, situation)
     if refused is not None:
         due_times.settle(session, task.id, offer.due_at, outcome=refused.outcome, reason=refused.reason, now=now)
         return StandDown(refused.reason)
-    if situation.running and spec.overlap is Overlap.QUEUE:
+    if waits(spec, situation):
+        due_times.put_in_line(session, task.id, offer.due_at)
         return NotYet()
     if situation.running and spec.overlap is Overlap.REPLACE:
         runs.request_cancel_of_task(session, task.id, states=ACTIVE_STATES, now=now)
@@ -173,41 +222,84 @@ def _ledger_row(session: Session, task_id: UUID, due_at: datetime) -> DueTime | 
     )
 
 
-def _situation(session: Session, task: Task, *, due_at: datetime, now: datetime) -> Situation:
-    running = select(Run.id).where(Run.task_id == task.id, Run.ended_at.is_(None), Run.state.in_(ACTIVE_STATES))
-    newest = select(func.max(DueTime.due_at)).where(
+def _situation(session: Session, task: Task, row: DueTime, *, now: datetime) -> Situation:
+    passed = select(func.min(DueTime.due_at), func.max(DueTime.due_at)).where(
         DueTime.task_id == task.id, DueTime.outcome == Outcome.PENDING, DueTime.due_at <= now
     )
+    oldest, newest = session.execute(passed).one()
     return Situation(
-        due_at=due_at,
+        due_at=row.due_at,
         now=now,
-        paused=task.paused and (task.paused_until is None or task.paused_until > due_at),
-        running=session.execute(running.limit(1)).first() is not None,
-        newest_due_at=session.scalar(newest),
+        paused=due_times.is_paused_at(task, row.due_at),
+        running=_has_active_runs(session, task.id) or due_times.is_running(session, task.id),
+        oldest_due_at=oldest,
+        newest_due_at=newest,
+        waits_for=Reason(row.reason) if row.reason else None,
     )
 
 
-def _take(session: Session, offer: Offer, claimant: Claimant, task: Task, spec: AnyTask, *, now: datetime) -> Answer:
+def _has_active_runs(session: Session, task_id: UUID) -> bool:
+    active = select(Run.id).where(Run.task_id == task_id, Run.ended_at.is_(None), Run.state.in_(ACTIVE_STATES))
+    return session.execute(active.limit(1)).first() is not None
+
+
+def startable(session: Session, late: Sequence[Offer], *, now: datetime) -> set[UUID]:
+    """Which of these runs, whose due times are long past, a claim would begin now: the next in turn of each task.
+
+    It saves the claims of all the others, which after an outage are many.
+    """
+    found: set[UUID] = set()
+    offers = {(offer.deployment_id, offer.due_at): offer.run_id for offer in late}
+    ends = (func.min(DueTime.due_at).label("oldest"), func.max(DueTime.due_at).label("newest"))
+    tasks = session.execute(
+        select(Task, TaskStatus.deployment_id, *ends)
+        .join(TaskStatus, TaskStatus.task_id == Task.id)
+        .join(DueTime, DueTime.task_id == Task.id)
+        .where(TaskStatus.deployment_id.in_({offer.deployment_id for offer in late}), Task.deleted_at.is_(None))
+        .where(DueTime.outcome == Outcome.PENDING, DueTime.due_at <= now, TaskStatus.planned_until >= now)
+        .group_by(Task.id, TaskStatus.deployment_id)
+    )
+    for task, deployment_id, oldest, newest in tasks:
+        spec = parse_task(task.spec)
+        for due_at in {oldest, newest}:
+            run_id = offers.get((deployment_id, due_at))
+            row = session.get_one(DueTime, (task.id, due_at))
+            situation = _situation(session, task, row, now=now)
+            if run_id is not None and refusal(spec, situation) is None and not waits(spec, situation):
+                found.add(run_id)
+    return found
+
+
+def _take(
+    session: Session,
+    offer: Offer,
+    claimant: Claimant,
+    task: Task,
+    spec: AnyTask,
+    *,
+    now: datetime,
+    held_at: datetime,
+) -> Answer:
     key = RunKey(offer.run_id, offer.due_at)
     late = offer.trigger is Trigger.SCHEDULE and now - offer.due_at > ON_TIME
     trigger = Trigger.CATCH_UP if late else offer.trigger
-    taken = runs.start(
+    attempt = runs.start(
         session,
         key,
         task_id=task.id,
         task_name=spec.name,
         task_version=task.version,
         trigger=trigger.value,
-        attempt=1,
         started_at=now,
+        held_at=held_at,
         worker_id=claimant.id,
         worker=claimant.name,
     )
-    if not taken:
+    if attempt is None:
         return _taken_before(runs.get_run(session, offer.run_id), claimant, task, spec)
     if offer.trigger in LEDGER_TRIGGERS:
         due_times.begin(session, task.id, key.due_at, run_id=key.id, version=task.version, started_at=now)
-    return Claimed(key, task.id, task.version, spec, trigger)
+    return Claimed(key, task.id, task.version, spec, trigger, attempt)
 
 
 def _taken_before(run: Run, claimant: Claimant, task: Task, spec: AnyTask) -> Answer:
@@ -215,5 +307,5 @@ def _taken_before(run: Run, claimant: Claimant, task: Task, spec: AnyTask) -> An
         return StandDown(Reason.CANCELLED)
     if run.worker_id == claimant.id and run.ended_at is None:
         # It was claimed, and PostgreSQL went away before it could say so.
-        return Claimed(RunKey(run.id, run.due_at), task.id, task.version, spec, Trigger(run.trigger))
+        return Claimed(RunKey(run.id, run.due_at), task.id, task.version, spec, Trigger(run.trigger), run.attempt)
     return Taken()

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
+from sqlalchemy import case, delete, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -15,9 +15,9 @@ from db.errors import BadCursor
 from db.notifications import Topic, notify, of
 from db.pages import Page, decode_cursor, encode_cursor
 from db.partitions import newest_instant, oldest_instant
-from db.schedules import due_times, is_due_at
+from db.schedules import due_times
 from db.specs import AnyTask, FieldError, InvalidTask, OnceSchedule, parse_task
-from db.states import Outcome, Reason
+from db.states import Missed, Outcome, Reason
 from db.tables import DueTime, Task, TaskStatus
 
 HORIZON = timedelta(minutes=10)
@@ -26,6 +26,12 @@ AT_LEAST = 3
 """... and at least so many, so that a rare task shows what comes."""
 AT_MOST = 1000
 """... but never more in one transaction."""
+FOREIGN = "foreign"
+"""The applied schedule of a deployment that Prefect alone can follow: its runs are nobody's due times."""
+EXTENDED_AT_ONCE = 200
+"""Tasks in one transaction."""
+ON_TIME = timedelta(seconds=60)
+"""A due time that waits longer was missed, as far as `misfire` is concerned."""
 PLANNED_FOR_EVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
@@ -87,7 +93,7 @@ def rewrite(session: Session, task_id: UUID, task: AnyTask, *, version: int, now
 
 
 def complete(session: Session, task: Task, *, now: datetime) -> None:
-    """Writes what came to be due by the task as it is, before it changes: in an outage the ledger ends too early."""
+    """Writes what came to be due by the task as it is: in an outage the ledger ends too early."""
     spec = parse_task(task.spec)
     planned_until = select(TaskStatus.planned_until).where(TaskStatus.task_id == task.id)
     while (until := session.scalar(planned_until)) is not None and until < now:
@@ -95,19 +101,15 @@ def complete(session: Session, task: Task, *, now: datetime) -> None:
         write_ahead(session, task.id, spec, version=task.version, after=after, now=now)
 
 
-def write_if_due(session: Session, task: Task, spec: AnyTask, due_at: datetime) -> None:
-    """Writes the row of a due time that comes after the end of the ledger, which an outage left behind."""
-    until = session.scalar(select(TaskStatus.planned_until).where(TaskStatus.task_id == task.id))
-    beyond = until is not None and until < due_at
-    if beyond and is_due_at(spec.schedule.value(), due_at, starts_at=spec.starts_at, ends_at=spec.ends_at):
-        _add_pending(session, task.id, task.version, [due_at])
-
-
 def withdraw(session: Session, task_id: UUID, *, now: datetime) -> None:
-    """Takes back the pending rows of the future: they never came to be due."""
-    session.execute(
-        delete(DueTime).where(DueTime.task_id == task_id, DueTime.due_at > now, DueTime.outcome == Outcome.PENDING)
-    )
+    """Takes back the rows of the future, which nobody can have claimed: they never came to be due."""
+    session.execute(delete(DueTime).where(DueTime.task_id == task_id, DueTime.due_at > now, DueTime.run_id.is_(None)))
+
+
+def newest_claimed(session: Session, task_id: UUID, *, after: datetime) -> datetime | None:
+    """The newest due time later than an instant that a worker, by its own clock, has claimed already."""
+    claimed = (DueTime.due_at > after, DueTime.run_id.is_not(None))
+    return session.scalar(select(func.max(DueTime.due_at)).where(DueTime.task_id == task_id, *claimed))
 
 
 def cancel_overdue(session: Session, task_id: UUID, *, now: datetime) -> None:
@@ -128,7 +130,27 @@ def skip_paused(session: Session, task_id: UUID, *, before: datetime, now: datet
     )
 
 
-def extend(session: Session, *, now: datetime, limit: int = 200) -> int:
+def reopen(session: Session, task_id: UUID, *, paused_at: datetime, missed: Missed) -> None:
+    """Has what was skipped in a pause that began at an instant run all the same: nothing, the last one, or all."""
+    if missed is Missed.NONE:
+        return
+    skipped = (
+        DueTime.task_id == task_id,
+        DueTime.outcome == Outcome.SKIPPED,
+        DueTime.reason == Reason.PAUSED,
+        DueTime.decided_at > paused_at,
+    )
+    wanted = select(DueTime.due_at).where(*skipped).order_by(DueTime.due_at.desc())
+    if missed is Missed.LAST:
+        wanted = wanted.limit(1)
+    session.execute(
+        update(DueTime)
+        .where(*skipped, DueTime.due_at.in_(wanted))
+        .values(outcome=Outcome.PENDING, reason=Reason.RESUMED, decided_at=None)
+    )
+
+
+def extend(session: Session, *, now: datetime, limit: int = EXTENDED_AT_ONCE) -> int:
     """Writes ahead for tasks whose ledger ends soon, and returns how many tasks that were.
 
     After an outage it goes on where the ledger ended, so that what passed meanwhile has its rows, too.
@@ -150,45 +172,78 @@ def extend(session: Session, *, now: datetime, limit: int = 200) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """A pending due time with what is needed to see that it is run."""
+    """A pending due time with what is needed to see that it is run, or to decide that it is not."""
 
     task_id: UUID
     due_at: datetime
     deployment_id: UUID | None
     schedule_id: str | None
     task: AnyTask
+    version: int
+    waits_for: Reason | None
+    newest_due_at: datetime | None
+    """Of the pending due times of its task that have passed."""
 
 
-def pending_until(session: Session, *, until: datetime, limit: int = 2000) -> list[Expected]:
-    """The pending due times up to an instant, oldest first, of tasks that are not deleted.
+def pending_until(session: Session, *, until: datetime, now: datetime, limit: int = 10_000) -> list[Expected]:
+    """The pending due times up to an instant, of tasks that are not deleted, each with its task as it is then.
 
-    Each with its task as it is at that due time: a pause may be over by then.
+    First what is due about now, then what has passed for longer: of each task the oldest first, so that no task with
+    many hides the others.
     """
-    rows = session.execute(
-        select(
-            DueTime.task_id,
-            DueTime.due_at,
-            TaskStatus.deployment_id,
-            TaskStatus.applied,
-            Task.spec.op("||")(func.jsonb_build_object("paused", paused_at(DueTime.due_at))).label("spec"),
+    rows = session.execute(_pending(until=until, now=now, limit=limit)).all()
+    tasks = {row.Task.id: row for row in session.execute(_tasks_with_status({row.task_id for row in rows}))}
+    specs: dict[tuple[UUID, bool], AnyTask] = {}
+    found: list[Expected] = []
+    for row in rows:
+        known = tasks.get(row.task_id)
+        # Which due time is the newest is only known of a ledger that reaches until now.
+        if known is None or (row.overdue and known.planned_until < now):
+            continue
+        key = row.task_id, is_paused_at(known.Task, row.due_at)
+        if key not in specs:
+            specs[key] = parse_task({**known.Task.spec, "paused": key[1]})
+        found.append(
+            Expected(
+                task_id=row.task_id,
+                due_at=row.due_at,
+                deployment_id=known.deployment_id,
+                schedule_id=known.schedule_id,
+                task=specs[key],
+                version=known.Task.version,
+                waits_for=Reason(row.reason) if row.reason else None,
+                newest_due_at=row.newest_due_at,
+            )
         )
-        .join(Task, Task.id == DueTime.task_id)
-        .join(TaskStatus, TaskStatus.task_id == Task.id)
-        .where(DueTime.outcome == Outcome.PENDING, DueTime.due_at <= until, Task.deleted_at.is_(None))
-        .order_by(DueTime.due_at)
+    return found
+
+
+def _pending(*, until: datetime, now: datetime, limit: int) -> Any:
+    overdue = (DueTime.due_at <= now - ON_TIME).label("overdue")
+    newest = func.max(DueTime.due_at).filter(DueTime.due_at <= now).over(partition_by=DueTime.task_id)
+    rank = func.row_number().over(partition_by=DueTime.task_id, order_by=DueTime.due_at)
+    return (
+        select(DueTime.task_id, DueTime.due_at, DueTime.reason, overdue, newest.label("newest_due_at"))
+        .where(DueTime.outcome == Outcome.PENDING, DueTime.due_at <= until)
+        .order_by(overdue, case((overdue, rank), else_=0), DueTime.due_at)
         .limit(limit)
     )
-    return [
-        Expected(
-            row.task_id, row.due_at, row.deployment_id, (row.applied or {}).get("schedule_id"), parse_task(row.spec)
-        )
-        for row in rows
-    ]
 
 
-def paused_at(instant: Any) -> ColumnElement[bool]:
-    """Whether the task is paused at an instant, or a column of instants, as far as anybody knows now."""
-    return and_(Task.paused, or_(Task.paused_until.is_(None), Task.paused_until > instant))
+def _tasks_with_status(task_ids: set[UUID]) -> Any:
+    schedule_id = TaskStatus.applied["schedule_id"].astext.label("schedule_id")
+    return (
+        select(Task, TaskStatus.deployment_id, TaskStatus.planned_until, schedule_id)
+        .join(TaskStatus, TaskStatus.task_id == Task.id)
+        # Both are named, so that neither is read from end to end.
+        .where(Task.id.in_(task_ids), TaskStatus.task_id.in_(task_ids), Task.deleted_at.is_(None))
+        .execution_options(populate_existing=True)
+    )
+
+
+def is_paused_at(task: Task, instant: datetime) -> bool:
+    """Whether the task is paused at an instant, as far as anybody knows now."""
+    return task.paused and (task.paused_until is None or task.paused_until > instant)
 
 
 def settle(
@@ -206,6 +261,63 @@ def settle(
     return found is not None
 
 
+def settle_many(
+    session: Session, decided: Sequence[Expected], *, outcome: Outcome, reason: Reason, now: datetime
+) -> int:
+    """Decides many alike, and returns how many: not those of tasks that were changed since they were read."""
+    seen = {one.task_id: one.version for one in decided}
+    # Locked in one order, so that nobody claims, edits or resumes meanwhile.
+    locked = session.execute(
+        select(Task.id, Task.version).where(Task.id.in_(seen)).order_by(Task.id).with_for_update(read=True, of=Task)
+    )
+    unchanged = {task_id for task_id, version in locked if seen[task_id] == version}
+    keys = [(one.task_id, one.due_at) for one in decided if one.task_id in unchanged]
+    settled = session.scalars(
+        update(DueTime)
+        .where(tuple_(DueTime.task_id, DueTime.due_at).in_(keys), DueTime.outcome == Outcome.PENDING)
+        .values(outcome=outcome, reason=reason, decided_at=now)
+        .returning(DueTime.task_id)
+    ).all()
+    notify(session, [Topic.TASKS, *(of(Topic.TASKS, task_id) for task_id in set(settled))] if settled else [])
+    return len(settled)
+
+
+def is_running(session: Session, task_id: UUID) -> bool:
+    """Whether a due time of the task is being run, also while it is handed from a machine that died to another."""
+    running = select(DueTime.due_at).where(DueTime.outcome == Outcome.RUNNING, DueTime.task_id == task_id)
+    return session.execute(running.limit(1)).first() is not None
+
+
+def put_in_line(session: Session, task_id: UUID, due_at: datetime) -> None:
+    """Notes that a pending due time waits for its task's runs before it, and not because nobody is there."""
+    session.execute(
+        update(DueTime)
+        .where(DueTime.task_id == task_id, DueTime.due_at == due_at)
+        .where(DueTime.outcome == Outcome.PENDING, DueTime.reason.is_(None))
+        .values(reason=Reason.QUEUED)
+    )
+
+
+def not_to_run(
+    session: Session, offered: Sequence[tuple[UUID, datetime]], *, now: datetime
+) -> set[tuple[UUID, datetime]]:
+    """Which of these deployments' instants, all past, are no due times, or are decided without having been run."""
+    deployments = {deployment_id for deployment_id, _ in offered}
+    known = select(TaskStatus.deployment_id, TaskStatus.task_id).where(
+        TaskStatus.deployment_id.in_(deployments),
+        TaskStatus.planned_until >= now,
+        TaskStatus.applied["schedule"].astext.is_distinct_from(FOREIGN),
+    )
+    tasks = {row.deployment_id: row.task_id for row in session.execute(known)}
+    keys = {(tasks[deployment_id], at) for deployment_id, at in offered if deployment_id in tasks}
+    wanted = select(DueTime.task_id, DueTime.due_at).where(
+        tuple_(DueTime.task_id, DueTime.due_at).in_(keys),
+        or_(DueTime.outcome == Outcome.PENDING, DueTime.run_id.is_not(None)),
+    )
+    to_run = {(row.task_id, row.due_at) for row in session.execute(wanted)}
+    return {(d, at) for d, at in offered if d in tasks and (tasks[d], at) not in to_run}
+
+
 def begin(
     session: Session, task_id: UUID, due_at: datetime, *, run_id: UUID, version: int, started_at: datetime
 ) -> None:
@@ -213,7 +325,17 @@ def begin(
     session.execute(
         update(DueTime)
         .where(DueTime.task_id == task_id, DueTime.due_at == due_at, DueTime.outcome == Outcome.PENDING)
-        .values(outcome=Outcome.RUNNING, run_id=run_id, started_at=started_at, task_version=version)
+        .values(outcome=Outcome.RUNNING, reason=None, run_id=run_id, started_at=started_at, task_version=version)
+    )
+
+
+def go_on(session: Session, task_id: UUID, due_at: datetime, *, lost: UUID, run_id: UUID) -> None:
+    """Another run goes on with the one that was lost."""
+    session.execute(
+        update(DueTime)
+        .where(DueTime.task_id == task_id, DueTime.due_at == due_at)
+        .where(DueTime.outcome == Outcome.RUNNING, DueTime.run_id == lost)
+        .values(run_id=run_id)
     )
 
 

@@ -3,9 +3,10 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 import psycopg
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, func, select
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
@@ -36,6 +37,12 @@ def with_driver(url: str) -> str:
     """The address as SQLAlchemy wants it: `postgresql://` and `postgres://` mean psycopg 3 here."""
     scheme, _, rest = url.partition("://")
     return f"postgresql+psycopg://{rest}" if scheme in ("postgresql", "postgres") else url
+
+
+def database_now(session: Session) -> datetime:
+    """The present instant by PostgreSQL's clock, the one that all machines share."""
+    present: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
+    return present
 
 
 class Catalogue:

@@ -12,6 +12,7 @@ from db.tables import Heartbeat
 
 RECONCILER = "reconciler"
 PREFECT = "prefect"
+AUDIT = "audit"
 LEASE = timedelta(seconds=8)
 """After so long without a word from its holder, another process takes a part over."""
 
@@ -19,7 +20,8 @@ LEASE = timedelta(seconds=8)
 def hold_lease(session: Session, part: str, holder: UUID, *, now: datetime) -> bool:
     """Whether this process is the one that does the part's work now; asking renews the lease."""
     mine = Heartbeat.details["holder"].astext == str(holder)
-    free = or_(mine, Heartbeat.at < now - LEASE)
+    # What lies far ahead was noted before the clock was set back.
+    free = or_(mine, Heartbeat.at < now - LEASE, Heartbeat.at > now + LEASE)
     session.execute(
         insert(Heartbeat).values(part=part, at=now - LEASE * 2, details={"holder": None}).on_conflict_do_nothing()
     )
@@ -30,6 +32,12 @@ def hold_lease(session: Session, part: str, holder: UUID, *, now: datetime) -> b
         .returning(Heartbeat.part)
     ).first()
     return held is not None
+
+
+def release_lease(session: Session, part: str, holder: UUID, *, now: datetime) -> None:
+    """This process does the part's work no more: another one need not wait for the end of its lease."""
+    mine = (Heartbeat.part == part, Heartbeat.details["holder"].astext == str(holder))
+    session.execute(update(Heartbeat).where(*mine).values(at=now - LEASE * 2, details={"holder": None}))
 
 
 def beat(session: Session, part: str, *, now: datetime, details: dict[str, Any] | None = None) -> None:

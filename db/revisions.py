@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from db.tables import Revision, Task
@@ -24,7 +24,29 @@ class Change(StrEnum):
 
 def record(session: Session, task: Task, *, change: Change, actor: str, at: datetime) -> None:
     """Keeps the task as it is now."""
-    session.add(Revision(task_id=task.id, version=task.version, at=at, actor=actor, change=change, spec=task.spec))
+    session.add(
+        Revision(
+            task_id=task.id,
+            version=task.version,
+            at=at,
+            actor=actor,
+            change=change,
+            spec=task.spec,
+            pause_reason=task.pause_reason,
+            paused_until=task.paused_until,
+        )
+    )
+
+
+def paused_since(session: Session, task_id: UUID) -> datetime:
+    """When the pause that the task is in began."""
+    active = select(func.coalesce(func.max(Revision.version), 0)).where(
+        Revision.task_id == task_id, ~Revision.spec["paused"].as_boolean()
+    )
+    first_paused = select(Revision.at).where(
+        Revision.task_id == task_id, Revision.version == active.scalar_subquery() + 1
+    )
+    return session.scalars(first_paused).one()
 
 
 def list_revisions(session: Session, task_id: UUID) -> Sequence[Revision]:

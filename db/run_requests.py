@@ -1,4 +1,4 @@
-"""Runs that somebody asked for: written by a door, made in Prefect by the reconciler."""
+"""Runs besides the schedule: asked for at a door, or because a machine died; made in Prefect by the reconciler."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -9,11 +9,11 @@ from uuid import UUID, uuid4
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from db import audit, runs
+from db import audit, due_times, runs
 from db.errors import RunIsOver, RunNotFound, TaskIsDeleted, TaskNotFound
 from db.notifications import Topic, notify, of
-from db.runs import RunKey
-from db.states import RunState, Trigger
+from db.runs import Ending, RunKey
+from db.states import WAITING_STATES, RunState, Trigger
 from db.tables import Run, RunRequest, Task, TaskStatus
 
 
@@ -28,7 +28,16 @@ def request_run(session: Session, task_id: UUID, *, actor: str, now: datetime) -
         raise TaskNotFound(task_id)
     if task.deleted_at is not None:
         raise TaskIsDeleted(task.name)
-    request = RunRequest(id=uuid4(), task_id=task_id, requested_at=now, actor=actor)
+    request = RunRequest(
+        id=uuid4(),
+        task_id=task_id,
+        requested_at=now,
+        actor=actor,
+        trigger=Trigger.MANUAL,
+        due_at=now,
+        not_before=now,
+        attempt=1,
+    )
     session.add(request)
     audit.record(session, at=now, actor=actor, change="task.run_requested", task=task)
     notify(session, [Topic.SYNC])
@@ -40,30 +49,45 @@ class OpenRequest:
     """A request that has no run yet, with what is needed to make one."""
 
     id: UUID
-    requested_at: datetime
+    due_at: datetime
+    trigger: Trigger
+    attempt: int
+    rerun_of: UUID | None
     task_id: UUID
     task_name: str
     task_version: int
     deployment_id: UUID | None
 
 
-def open_requests(session: Session, *, limit: int = 200) -> Sequence[OpenRequest]:
-    """The requests that still need a run, oldest first."""
+def open_requests(session: Session, *, now: datetime, limit: int = 200) -> Sequence[OpenRequest]:
+    """The requests that need a run now, longest waiting first."""
+    asked = (RunRequest.id, RunRequest.due_at, RunRequest.trigger, RunRequest.attempt, RunRequest.rerun_of)
     rows = session.execute(
-        select(RunRequest.id, RunRequest.requested_at, Task.id, Task.name, Task.version, TaskStatus.deployment_id)
+        select(*asked, Task.id, Task.name, Task.version, TaskStatus.deployment_id)
         .join(Task, Task.id == RunRequest.task_id)
         .join(TaskStatus, TaskStatus.task_id == Task.id)
-        .where(RunRequest.run_id.is_(None), RunRequest.refused.is_(None))
-        .order_by(RunRequest.requested_at)
+        .where(RunRequest.run_id.is_(None), RunRequest.refused.is_(None), RunRequest.not_before <= now)
+        .order_by(RunRequest.not_before)
         .limit(limit)
     )
     return [OpenRequest(*row) for row in rows]
 
 
-def refuse_open(session: Session, task_id: UUID, *, why: str) -> None:
+def refuse_open(session: Session, task_id: UUID, *, why: str, now: datetime) -> None:
     """No runs are made any more for what was asked of this task so far."""
-    still_open = (RunRequest.task_id == task_id, RunRequest.run_id.is_(None), RunRequest.refused.is_(None))
-    session.execute(update(RunRequest).where(*still_open).values(refused=why))
+    open_now = select(RunRequest).where(
+        RunRequest.task_id == task_id, RunRequest.run_id.is_(None), RunRequest.refused.is_(None)
+    )
+    for request in session.scalars(open_now.with_for_update()):
+        _refuse(session, request, why=why, now=now)
+
+
+def _refuse(session: Session, request: RunRequest, *, why: str, now: datetime) -> None:
+    request.refused = why
+    if request.rerun_of is not None:
+        # What the lost run did is all that happened at that due time.
+        runs.decide_due_time(session, RunKey(request.rerun_of, request.due_at), Ending(RunState.CRASHED, now))
+    session.flush()
 
 
 def fulfil(session: Session, request: OpenRequest, run_id: UUID) -> None:
@@ -73,17 +97,39 @@ def fulfil(session: Session, request: OpenRequest, run_id: UUID) -> None:
     )
     runs.insert_run(
         session,
-        RunKey(run_id, request.requested_at),
+        RunKey(run_id, request.due_at),
         task_id=request.task_id,
         task_name=request.task_name,
         task_version=request.task_version,
-        trigger=Trigger.MANUAL.value,
+        trigger=request.trigger,
+        attempt=request.attempt,
+        rerun_of=request.rerun_of,
         state=RunState.SCHEDULED.value,
     )
+    if request.rerun_of is not None:
+        due_times.go_on(session, request.task_id, request.due_at, lost=request.rerun_of, run_id=run_id)
     if withdrawn is not None:
         with suppress(RunIsOver):
-            runs.request_cancel(session, run_id, now=request.requested_at)
+            runs.request_cancel(session, run_id, now=request.due_at)
     notify(session, [Topic.READY, of(Topic.READY, request.id)])
+
+
+def reopen_waiting(session: Session, *, now: datetime) -> int:
+    """Prefect lost the runs that waited in it: they are to be made anew. Returns how many that concerns."""
+    waiting = (
+        select(RunRequest, Run)
+        .join(Run, Run.id == RunRequest.run_id)
+        .where(Run.worker_id.is_(None), Run.state.in_(WAITING_STATES), Run.cancel_requested_at.is_(None))
+    )
+    found = session.execute(waiting.with_for_update()).all()
+    for request, run in found:
+        if request.rerun_of is not None:
+            due_times.go_on(session, run.task_id, run.due_at, lost=run.id, run_id=request.rerun_of)
+        ending = Ending(RunState.CANCELLED, now, error="Prefect lost it before it started. It is made anew.")
+        runs.end_unclaimed(session, RunKey(run.id, run.due_at), ending)
+        request.run_id = None
+    session.flush()
+    return len(found)
 
 
 def run_of(session: Session, request_id: UUID) -> Run | None:
@@ -111,13 +157,13 @@ def as_waiting_run(session: Session, request_id: UUID) -> Run:
         raise RunNotFound(request_id)
     return Run(
         id=request_id,
-        due_at=row.RunRequest.requested_at,
+        due_at=row.RunRequest.due_at,
         task_id=row.Task.id,
         task_name=row.Task.name,
         task_version=row.Task.version,
-        trigger=Trigger.MANUAL,
+        trigger=row.RunRequest.trigger,
         state=RunState.CANCELLED if row.RunRequest.refused else RunState.SCHEDULED,
-        attempt=1,
+        attempt=row.RunRequest.attempt,
         error=row.RunRequest.refused,
     )
 
@@ -147,6 +193,5 @@ def cancel(session: Session, any_id: UUID, *, now: datetime) -> Run:
         return runs.request_cancel(session, request.run_id, now=now)
     if request.refused is not None:
         raise RunIsOver(RunState.CANCELLED)
-    request.refused = "Cancelled before it was made."
-    session.flush()
+    _refuse(session, request, why="Cancelled before it was made.", now=now)
     return as_waiting_run(session, any_id)

@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, literal, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, func, literal, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from db import reruns
 from db.errors import BadCursor, RunIsOver, RunNotFound
 from db.notifications import Topic, notify, of
 from db.pages import Page, decode_cursor, encode_cursor
@@ -44,78 +45,78 @@ def insert_run(session: Session, key: RunKey, **values: Any) -> bool:
     return added
 
 
-def start(session: Session, key: RunKey, *, task_id: UUID, **values: Any) -> bool:
-    """Takes the run for a worker, once: False where it was taken, has ended, or its cancellation was asked for."""
+def start(session: Session, key: RunKey, *, task_id: UUID, **values: Any) -> int | None:
+    """Takes the run for a worker, once, and returns which attempt it is to begin with.
+
+    None where it was taken, has ended, or its cancellation was asked for.
+    """
     values |= {"state": RunState.RUNNING.value, "reported": False}
     if insert_run(session, key, task_id=task_id, **values):
-        return True
-    taken = session.execute(
-        update(Run)
-        .where(*_is(key), Run.state.in_(WAITING_STATES), Run.cancel_requested_at.is_(None))
-        .values(**values)
-        .returning(Run.id)
-    ).first()
-    if taken is None:
-        return False
-    _show_as_last(session, key, task_id, values["state"])
-    return True
+        return 1
+    free = (Run.state.in_(WAITING_STATES), Run.cancel_requested_at.is_(None))
+    # A rerun stays one: the ledger's view of why it was made is older.
+    advanced = _advance(session, key, *free, **{name: value for name, value in values.items() if name != "trigger"})
+    return None if advanced is None else advanced.attempt
 
 
-def next_attempt(session: Session, key: RunKey, *, worker_id: UUID, state: RunState, attempt: int) -> bool:
-    """Notes that the run waits for, or is in, another attempt; False where the run is not this worker's any more."""
+def next_attempt(
+    session: Session, key: RunKey, *, worker_id: UUID, state: RunState, attempt: int, at: datetime | None = None
+) -> bool:
+    """Notes that the run waits for, or is in, another attempt; False where the run is not this worker's any more.
+
+    `at` is when the attempt that it waits for is to start.
+    """
     mine = (Run.worker_id == worker_id, Run.ended_at.is_(None))
-    return _advance(session, key, *mine, state=state, attempt=attempt)
+    advanced = _advance(session, key, *mine, state=state, attempt=attempt, retry_at=at, reported=False)
+    return advanced is not None
 
 
 def finish(session: Session, key: RunKey, ending: Ending, *, worker_id: UUID) -> bool:
     """Ends the run and decides its due time; False where the run is not this worker's any more."""
-    values = {
-        "state": ending.state,
-        "ended_at": _end(ending),
-        "exit_code": ending.exit_code,
-        "error": ending.error,
-        "reported": False,
-    }
-    ended = _advance(session, key, Run.worker_id == worker_id, Run.ended_at.is_(None), **values)
-    if ended:
-        decide_due_time(session, key, ending)
-    return ended
+    return _end(session, key, ending, Run.worker_id == worker_id, exit_code=ending.exit_code)
 
 
 def end_unclaimed(session: Session, key: RunKey, ending: Ending, *, held_by: UUID | None = None) -> bool:
     """Ends a run that no worker holds, or (`held_by`) whose worker is lost; False where that is not so any more."""
-    holder = Run.worker_id.is_not_distinct_from(held_by)
-    values = {"state": ending.state, "ended_at": _end(ending), "error": ending.error, "reported": False}
-    ended = _advance(session, key, holder, Run.ended_at.is_(None), **values)
-    if ended:
-        decide_due_time(session, key, ending)
-    return ended
+    return _end(session, key, ending, Run.worker_id.is_not_distinct_from(held_by))
 
 
-def _end(ending: Ending) -> Any:
+def _end(session: Session, key: RunKey, ending: Ending, holder: ColumnElement[bool], **values: Any) -> bool:
+    """Where the machine died, the run may go on elsewhere: then its due time is not decided yet."""
+    goes_on = ending.state == RunState.CRASHED and reruns.request(session, key.id, holder, now=ending.ended_at)
     # Two machines' clocks may differ, and one machine's may be set back: a run never ends before it starts.
-    return func.greatest(Run.started_at, ending.ended_at)
+    ended_at = func.greatest(Run.started_at, ending.ended_at)
+    values |= {"state": ending.state, "ended_at": ended_at, "error": ending.error, "reported": False}
+    ended = _advance(session, key, holder, Run.ended_at.is_(None), **values)
+    if ended is not None and not goes_on:
+        decide_due_time(session, key, ending, started=ended.started_at is not None)
+    return ended is not None
 
 
-def decide_due_time(session: Session, key: RunKey, ending: Ending) -> None:
-    """The due time that this run claimed, if it claimed one."""
-    crashed = ending.state == RunState.CRASHED
+def decide_due_time(session: Session, key: RunKey, ending: Ending, *, started: bool = True) -> None:
+    """The due time that this run claimed, if it claimed one.
+
+    One that crashed is unknown; so it stays where the run that was to go on with it was never started.
+    """
+    unknown = ending.state == RunState.CRASHED or not started
     session.execute(
         update(DueTime)
         .where(DueTime.due_at == key.due_at, DueTime.run_id == key.id, DueTime.outcome == Outcome.RUNNING)
         .values(
-            outcome=Outcome.UNKNOWN if crashed else Outcome.RAN,
-            reason=Reason.WORKER_LOST if crashed else None,
+            outcome=Outcome.UNKNOWN if unknown else Outcome.RAN,
+            reason=Reason.WORKER_LOST if unknown else None,
             decided_at=ending.ended_at,
         )
     )
 
 
-def _advance(session: Session, key: RunKey, *conditions: Any, **values: Any) -> bool:
-    task_id = session.scalar(update(Run).where(*_is(key), *conditions).values(**values).returning(Run.task_id))
-    if task_id is not None:
-        _show_as_last(session, key, task_id, values["state"])
-    return task_id is not None
+def _advance(session: Session, key: RunKey, *conditions: Any, **values: Any) -> Any:
+    """The run's row after the change; None where the conditions are not met."""
+    returned = (Run.task_id, Run.attempt, Run.started_at)
+    row = session.execute(update(Run).where(*_is(key), *conditions).values(**values).returning(*returned)).first()
+    if row is not None:
+        _show_as_last(session, key, row.task_id, values["state"])
+    return row
 
 
 def _show_as_last(session: Session, key: RunKey, task_id: UUID, state: RunState) -> None:
@@ -136,7 +137,8 @@ def _is(key: RunKey) -> tuple[Any, Any]:
 def observe(session: Session, key: RunKey, *, state: RunState, started_at: datetime | None) -> bool:
     """Notes what Prefect says of a run that no worker of ours claimed; False where it has ended or there is no news."""
     unclaimed = (Run.worker_id.is_(None), Run.ended_at.is_(None), Run.state != state)
-    return _advance(session, key, *unclaimed, state=state, started_at=func.coalesce(started_at, Run.started_at))
+    started = func.coalesce(started_at, Run.started_at)
+    return _advance(session, key, *unclaimed, state=state, started_at=started) is not None
 
 
 def observe_end(session: Session, key: RunKey, ending: Ending, *, started_at: datetime | None) -> bool:
@@ -149,9 +151,9 @@ def observe_end(session: Session, key: RunKey, ending: Ending, *, started_at: da
         "error": ending.error,
     }
     ended = _advance(session, key, Run.worker_id.is_(None), Run.ended_at.is_(None), **values)
-    if ended:
-        decide_due_time(session, key, ending)
-    return ended
+    if ended is not None:
+        decide_due_time(session, key, ending, started=ended.started_at is not None)
+    return ended is not None
 
 
 def request_cancel(session: Session, run_id: UUID, *, now: datetime) -> Run:

@@ -158,7 +158,7 @@ def _instants(schedule: Cron, after: datetime) -> Iterator[datetime]:
     once_in_fold = _is_fixed_time(schedule.cron)
     # croniter drops fractions of a second, so an instant that it answers may not be later than `after`.
     matches = croniter(
-        schedule.cron, after.astimezone(zone), ret_type=datetime, max_years_between_matches=NEVER_AFTER_YEARS
+        schedule.cron, _before_a_gap(after, zone), ret_type=datetime, max_years_between_matches=NEVER_AFTER_YEARS
     )
     last = after.astimezone(UTC)
     while True:
@@ -169,6 +169,12 @@ def _instants(schedule: Cron, after: datetime) -> Iterator[datetime]:
         if at > last and not (once_in_fold and at.astimezone(zone).fold):
             last = at
             yield at
+
+
+def _before_a_gap(after: datetime, zone: ZoneInfo) -> datetime:
+    """The local time to count from: in the first minute after a gap, what moved out of it with its seconds may be due."""
+    local, earlier = after.astimezone(zone), (after - timedelta(minutes=1)).astimezone(zone)
+    return local if local.utcoffset() == earlier.utcoffset() else earlier
 
 
 def _is_fixed_time(cron: str) -> bool:

@@ -101,7 +101,7 @@ OPEN_OUTCOMES = frozenset({Outcome.PENDING, Outcome.RUNNING})
 
 
 class Reason(StrEnum):
-    """Why a due time was not run."""
+    """Why a due time was not run, or, while it is pending, why it still waits."""
 
     OVERLAP = "overlap"
     LATE = "late"
@@ -111,6 +111,18 @@ class Reason(StrEnum):
     NOT_DUE = "not_due"
     WORKER_LOST = "worker_lost"
     CANCELLED = "cancelled"
+    QUEUED = "queued"
+    """It waits for the task's runs before it."""
+    RESUMED = "resumed"
+    """It passed during a pause, and whoever ended the pause wants it run."""
+
+
+class Missed(StrEnum):
+    """What to do, when a pause ends, about the due times that passed meanwhile."""
+
+    NONE = "none"
+    LAST = "last"
+    ALL = "all"
 
 
 class Stream(StrEnum):

@@ -34,6 +34,9 @@ def _one_of(column: str, values: Any) -> str:
     return f"{column} IN ({listed})"
 
 
+_OPEN = text("outcome IN ('pending', 'running')")
+
+
 class Base(DeclarativeBase):
     """Instants are aware, texts have no length (the doors have limits), documents are JSONB."""
 
@@ -141,6 +144,8 @@ class Revision(Base):
     change: Mapped[str]
     """created, edited, paused, resumed, deleted or restored"""
     spec: Mapped[dict[str, Any]]
+    pause_reason: Mapped[str | None]
+    paused_until: Mapped[datetime | None]
 
 
 class DueTime(Base):
@@ -159,7 +164,9 @@ class DueTime(Base):
         CheckConstraint("(started_at IS NULL) = (run_id IS NULL)", name="what_ran_was_started"),
         CheckConstraint("outcome NOT IN ('skipped', 'missed') OR reason IS NOT NULL", name="not_run_for_a_reason"),
         # due_times.pending_until: what the worker claims and the reconciler decides.
-        Index("due_times_open", "due_at", "task_id", postgresql_where=text("outcome IN ('pending', 'running')")),
+        Index("due_times_open", "due_at", "task_id", postgresql_where=_OPEN),
+        # claims.claim: which of the task's are before it, and whether one is being run.
+        Index("due_times_open_of_task", "task_id", "due_at", postgresql_where=_OPEN),
         {"postgresql_partition_by": "RANGE (due_at)"},
     )
 
@@ -214,6 +221,12 @@ class Run(Base):
     worker_id: Mapped[UUID | None]
     """Who claimed it: nobody else may report on it."""
     worker: Mapped[str | None]
+    held_at: Mapped[datetime | None]
+    """Since when that worker had it in its hands: what passed before was waiting, what passed after was starting."""
+    retry_at: Mapped[datetime | None]
+    """While it is retrying: when the next attempt is to start."""
+    rerun_of: Mapped[UUID | None]
+    """The run that this one goes on with, because its machine died."""
     exit_code: Mapped[int | None]
     error: Mapped[str | None]
     cancel_requested_at: Mapped[datetime | None]
@@ -227,13 +240,19 @@ class Run(Base):
 
 
 class RunRequest(Base):
-    """Somebody asked for a run now; the reconciler makes it in Prefect and notes its id."""
+    """A run that is wanted besides the schedule: somebody asked for it now, or the machine of another one died.
+
+    The reconciler makes it in Prefect and notes its id.
+    """
 
     __tablename__ = "run_requests"
     __table_args__ = (
         # run_requests.open_requests
-        Index("run_requests_open", "requested_at", postgresql_where=text("run_id IS NULL AND refused IS NULL")),
+        Index("run_requests_open", "not_before", postgresql_where=text("run_id IS NULL AND refused IS NULL")),
         Index("run_requests_by_run", "run_id"),
+        # A lost run goes on once, whoever notices.
+        Index("run_requests_one_rerun", "rerun_of", unique=True),
+        CheckConstraint("(rerun_of IS NULL) = (trigger = 'manual')", name="only_a_rerun_goes_on_with_a_run"),
     )
 
     # Written by the door.
@@ -241,6 +260,12 @@ class RunRequest(Base):
     task_id: Mapped[UUID] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"))
     requested_at: Mapped[datetime]
     actor: Mapped[str]
+    trigger: Mapped[str]
+    due_at: Mapped[datetime]
+    not_before: Mapped[datetime]
+    """The run is made at this instant: a retry has its delay."""
+    attempt: Mapped[int]
+    rerun_of: Mapped[UUID | None]
 
     # Written by the reconciler.
     run_id: Mapped[UUID | None]

@@ -1,7 +1,8 @@
 """Tasks: the commands that change them.
 
 Every change is one transaction: the task with its new version, the revision, the audit entry, the due times that follow
-from it, and a hint to whoever looks.
+from it, and a hint to whoever looks. The order of the commits is the order of the changes, whatever the clocks of the
+machines say: no change is noted as earlier than what it comes after.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from db.errors import StaleVersion, TaskIsDeleted, TaskIsNotDeleted, TaskNameTak
 from db.notifications import Topic, notify, of
 from db.revisions import Change
 from db.specs import AnyTask, as_document, check_against_clock, parse_task
-from db.states import WAITING_STATES
+from db.states import WAITING_STATES, Missed
 from db.tables import Task, TaskStatus
 
 SCHEDULE_FIELDS = ("schedule", "starts_at", "ends_at")
@@ -56,6 +57,7 @@ def replace_task(
     rescheduled = _rescheduled(parse_task(task.spec), spec)
     if rescheduled:
         check_against_clock(spec, now=now)
+    now = _moment(session, task, now=now)
     due_times.complete(session, task, now=now)
     if not spec.paused:
         _end_pause(session, task, now=now)
@@ -74,14 +76,15 @@ def pause_task(
         TaskNotFound, TaskIsDeleted.
     """
     task = _lock_live(session, task_id)
+    now = _moment(session, task, now=now)
     _apply(session, task, _with_paused(task, paused=True), now=now)
     task.pause_reason, task.paused_until = reason or None, until
     details = {"reason": reason, "until": until.isoformat() if until else None}
     _record(session, task, change=Change.PAUSED, actor=actor, now=now, details=details)
 
 
-def resume_task(session: Session, task_id: UUID, *, actor: str, now: datetime) -> None:
-    """Due again from now on; nothing happens to a task that is not paused.
+def resume_task(session: Session, task_id: UUID, *, missed: Missed = Missed.NONE, actor: str, now: datetime) -> None:
+    """Due again from now on, and for what passed during the pause; nothing happens to a task that is not paused.
 
     Raises:
         TaskNotFound, TaskIsDeleted.
@@ -89,10 +92,12 @@ def resume_task(session: Session, task_id: UUID, *, actor: str, now: datetime) -
     task = _lock_live(session, task_id)
     if not task.spec["paused"]:
         return
+    now = _moment(session, task, now=now)
     due_times.complete(session, task, now=now)
     _end_pause(session, task, now=now)
+    due_times.reopen(session, task.id, paused_at=revisions.paused_since(session, task.id), missed=missed)
     _apply(session, task, _with_paused(task, paused=False), now=now)
-    _record(session, task, change=Change.RESUMED, actor=actor, now=now)
+    _record(session, task, change=Change.RESUMED, actor=actor, now=now, details={"missed": missed})
 
 
 def delete_task(session: Session, task_id: UUID, *, actor: str, now: datetime) -> None:
@@ -102,12 +107,13 @@ def delete_task(session: Session, task_id: UUID, *, actor: str, now: datetime) -
         TaskNotFound, TaskIsDeleted.
     """
     task = _lock_live(session, task_id)
+    now = _moment(session, task, now=now)
     due_times.complete(session, task, now=now)
     task.deleted_at = now
     _next_version(session, task, now=now)
     due_times.withdraw(session, task.id, now=now)
     due_times.cancel_overdue(session, task.id, now=now)
-    run_requests.refuse_open(session, task.id, why="Its task was deleted.")
+    run_requests.refuse_open(session, task.id, why="Its task was deleted.", now=now)
     runs.request_cancel_of_task(session, task.id, states=WAITING_STATES, now=now)
     _record(session, task, change=Change.DELETED, actor=actor, now=now)
 
@@ -121,6 +127,7 @@ def restore_task(session: Session, task_id: UUID, *, actor: str, now: datetime) 
     task = _lock(session, task_id)
     if task.deleted_at is None:
         raise TaskIsNotDeleted(task.spec["name"])
+    now = _moment(session, task, now=now)
     task.deleted_at = None
     _next_version(session, task, now=now)
     due_times.rewrite(session, task.id, parse_task(task.spec), version=task.version, now=now, catch_past=False)
@@ -150,6 +157,14 @@ def _lock_live(session: Session, task_id: UUID) -> Task:
     if task.deleted_at is not None:
         raise TaskIsDeleted(task.spec["name"])
     return task
+
+
+def _moment(session: Session, task: Task, *, now: datetime) -> datetime:
+    """The instant of a change that is made now, while the task is locked.
+
+    It is later than the change before and than the due times that a worker with a faster clock has claimed.
+    """
+    return max(now, task.updated_at, due_times.newest_claimed(session, task.id, after=now) or now)
 
 
 def _apply(session: Session, task: Task, spec: AnyTask, *, now: datetime) -> None:

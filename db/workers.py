@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from db.notifications import Topic, notify
@@ -36,6 +36,12 @@ def beat(session: Session, worker_id: UUID, *, now: datetime) -> bool:
     return found is not None
 
 
+def is_gone(session: Session, worker_id: UUID) -> bool:
+    """Whether the worker has ended, or was declared lost: it may not know yet."""
+    gone = select(Worker.id).where(Worker.id == worker_id, Worker.stopped_at.is_not(None))
+    return session.scalar(gone) is not None
+
+
 def stop(session: Session, worker_id: UUID, *, now: datetime) -> None:
     """The worker has ended, or is declared lost."""
     session.execute(update(Worker).where(Worker.id == worker_id, Worker.stopped_at.is_(None)).values(stopped_at=now))
@@ -50,5 +56,7 @@ def present(session: Session, *, now: datetime) -> Sequence[Worker]:
 
 def silent(session: Session, *, now: datetime) -> Sequence[Worker]:
     """The workers that did not stop and were not heard of for too long."""
-    query = select(Worker).where(Worker.stopped_at.is_(None), Worker.heartbeat_at < now - LOST_AFTER)
+    # A heartbeat that lies far ahead was noted before the clock was set back.
+    unheard = or_(Worker.heartbeat_at < now - LOST_AFTER, Worker.heartbeat_at > now + LOST_AFTER)
+    query = select(Worker).where(Worker.stopped_at.is_(None), unheard)
     return session.scalars(query).all()

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from db.actions import FlowAction
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 
 TRIED_AGAIN = frozenset({RunState.FAILED, RunState.TIMED_OUT, RunState.CRASHED})
 STOPPED = "The worker was stopped while it ran this, and it did not end in time."
+HANDED_ON = "The worker was stopped while this waited for another attempt, which is made by another worker."
 
 
 class ClaimIsVoid(Exception):
@@ -40,6 +42,8 @@ class Execution:
         self._claimed, self._claimant = claimed, claimant
         self._records, self._logbook, self._teller, self._slots = records, logbook, teller, slots
         self._cancel = cancel
+        self.waits = False
+        """Whether it is between two attempts."""
         # The engine that runs a flow talks to Prefect by itself.
         self._by_engine = isinstance(claimed.task.action, FlowAction)
         self._output = logbook.output_of(claimed.key.id, to_prefect=not self._by_engine)
@@ -59,19 +63,20 @@ class Execution:
         except InvalidTask as error:
             result = Result(RunState.FAILED, error=f"The task cannot have this run's parameters. {error}")
         except asyncio.CancelledError:
-            result = Result(RunState.CRASHED, error=STOPPED)
+            result = Result(RunState.CRASHED, error=HANDED_ON if self.waits else STOPPED)
         await self._finish(result)
 
     async def _attempts(self) -> Result:
         if not self._by_engine:
             self._teller.tell(self._claimed.key, RunState.RUNNING)
-        number = 1
+        number = self._claimed.attempt
         result = await self._attempt(number)
         while is_tried_again(result, number, self._task) and not self._cancel.is_set():
             number += 1
             if not await self._wait_before(number, result):
                 return Result(RunState.CANCELLED, error="Cancelled while it waited for another attempt.")
             async with self._slots:
+                self.waits = False
                 await self._note(RunState.RUNNING, number)
                 result = await self._attempt(number)
         return result
@@ -104,16 +109,17 @@ class Execution:
         )
         said = f"{result.error or 'It failed.'} Attempt {number} of {task.retries + 1} follows in {delay:.1f} s."
         self._output.write(said, stream=Stream.SYSTEM, level=Level.WARNING)
-        await self._note(RunState.RETRYING, number, said)
+        await self._note(RunState.RETRYING, number, said, at=now() + timedelta(seconds=delay))
+        self.waits = True
         try:
             await asyncio.wait_for(self._cancel.wait(), delay)
         except TimeoutError:
             return True
         return False
 
-    async def _note(self, state: RunState, number: int, message: str = "") -> None:
+    async def _note(self, state: RunState, number: int, message: str = "", *, at: datetime | None = None) -> None:
         key, worker_id = self._claimed.key, self._claimant.id
-        if not await insist(lambda: self._records.next_attempt(key, worker_id, state=state, attempt=number)):
+        if not await insist(lambda: self._records.next_attempt(key, worker_id, state=state, attempt=number, at=at)):
             raise ClaimIsVoid
         if not (self._by_engine and state is RunState.RUNNING):
             self._teller.tell(key, state, message)

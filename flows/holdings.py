@@ -9,7 +9,8 @@ from time import monotonic
 from typing import Any
 from uuid import UUID
 
-from db.claims import Answer, Claimed, NotYet, Offer, StandDown
+from db.claims import LEDGER_TRIGGERS, Answer, Claimed, NotYet, Offer, StandDown
+from db.due_times import ON_TIME
 from db.errors import CatalogueUnavailable
 from db.runs import RunKey
 from db.states import RunState
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 
 AGAIN_AFTER_SECONDS = 0.5
 AGAIN_AFTER_AT_MOST_SECONDS = 5.0
+LATE_AT_ONCE = 20
 SET_ASIDE_SECONDS = 60.0
 """How long a run that was not ours to execute is not asked for again, though Prefect still shows it as scheduled."""
 
@@ -33,8 +35,10 @@ class Held:
 
     offer: Offer
     parameters: dict[str, Any]
+    held_at: datetime = field(default_factory=now)
     cancel: asyncio.Event = field(default_factory=asyncio.Event)
     claimed: bool = False
+    execution: Execution | None = None
     task: "asyncio.Task[None] | None" = None
 
 
@@ -48,9 +52,19 @@ class Holdings:
         self._set_aside: dict[UUID, float] = {}
 
     @property
+    def held(self) -> set[UUID]:
+        """The runs that wait or are executed here."""
+        return set(self._held)
+
+    @property
     def claimed(self) -> list[UUID]:
         """The runs that are executed here."""
         return [run_id for run_id, held in self._held.items() if held.claimed]
+
+    def room_for_late(self) -> int:
+        """How many more runs of due times that are long past may be taken in hand: what is due now goes first."""
+        present = now()
+        return max(0, LATE_AT_ONCE - sum(is_late(held.offer, now=present) for held in self._held.values()))
 
     def take(self, offers: Sequence[Offered]) -> None:
         """Holds what is offered; what waits here and is not offered any more is let go."""
@@ -74,7 +88,8 @@ class Holdings:
     async def wind_down(self, grace_seconds: float) -> None:
         """Hands back what waits, lets what runs finish within the grace, and ends the rest."""
         for held in self._held.values():
-            if not held.claimed and held.task is not None:
+            waits = not held.claimed or (held.execution is not None and held.execution.waits)
+            if waits and held.task is not None:
                 held.task.cancel()
         await self.wait_for_all(grace_seconds)
         await self.kill_all()
@@ -125,14 +140,15 @@ class Holdings:
             # From here on it is not let go of: a claim that is under way may succeed.
             held.claimed = True
             try:
-                answer = await self._records.claim(held.offer)
+                answer = await self._records.claim(held.offer, held_at=held.held_at)
             except CatalogueUnavailable:
                 answer = NotYet()
             held.claimed = isinstance(answer, Claimed)
             if not isinstance(answer, NotYet):
                 self._set_aside[held.offer.run_id] = monotonic() + SET_ASIDE_SECONDS
             if isinstance(answer, Claimed):
-                await self._execution(answer, held).run_to_end()
+                held.execution = self._execution(answer, held)
+                await held.execution.run_to_end()
         return answer
 
     def _execution(self, claimed: Claimed, held: Held) -> Execution:
@@ -146,6 +162,11 @@ class Holdings:
             slots=self._slots,
             cancel=held.cancel,
         )
+
+
+def is_late(offer: Offer, *, now: datetime) -> bool:
+    """Whether it executes a due time that was missed."""
+    return offer.trigger in LEDGER_TRIGGERS and now - offer.due_at > ON_TIME
 
 
 async def until(instant: datetime) -> None:

@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TypeVar
 from uuid import UUID, uuid4
 
@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from db import claims, logs, runs, workers
 from db.claims import Answer, Claimant, Offer
+from db.clock import Clock
 from db.engine import Catalogue
 from db.errors import CatalogueUnavailable
 from db.logs import Line
@@ -28,9 +29,8 @@ AGAIN_SECONDS = 1.0
 T = TypeVar("T")
 
 
-def now() -> datetime:
-    """The present instant, as this machine's clock has it."""
-    return datetime.now(UTC)
+CLOCK = Clock()
+now = CLOCK.now
 
 
 class Records:
@@ -59,8 +59,10 @@ class Records:
     async def register(self) -> None:
         """Makes this worker known, under a new id."""
         self.claimant = Claimant(uuid4(), self.claimant.name)
-        await self._do(
-            lambda session: workers.register(
+
+        def register_it(session: Session) -> None:
+            CLOCK.compare(session)
+            workers.register(
                 session,
                 worker_id=self.claimant.id,
                 name=self.claimant.name,
@@ -69,23 +71,35 @@ class Records:
                 pid=os.getpid(),
                 now=now(),
             )
-        )
+
+        await self._do(register_it)
 
     async def beat(self) -> bool:
         """False where this worker was declared lost."""
-        return await self._do(lambda session: workers.beat(session, self.claimant.id, now=now()))
+
+        def beat_it(session: Session) -> bool:
+            CLOCK.compare(session)
+            return workers.beat(session, self.claimant.id, now=now())
+
+        return await self._do(beat_it)
 
     async def stop(self) -> None:
         await self._do(lambda session: workers.stop(session, self.claimant.id, now=now()))
 
-    async def claim(self, offer: Offer) -> Answer:
+    async def claim(self, offer: Offer, *, held_at: datetime) -> Answer:
         """Takes the offered run, or says why not."""
-        return await self._do(lambda session: claims.claim(session, offer, self.claimant, now=now()))
+        return await self._do(lambda session: claims.claim(session, offer, self.claimant, now=now(), held_at=held_at))
 
-    async def next_attempt(self, key: RunKey, worker_id: UUID, *, state: RunState, attempt: int) -> bool:
+    async def startable(self, late: Sequence[Offer]) -> set[UUID]:
+        """Which of these runs, whose due times are long past, could be started now."""
+        return await self._do(lambda session: claims.startable(session, late, now=now()))
+
+    async def next_attempt(
+        self, key: RunKey, worker_id: UUID, *, state: RunState, attempt: int, at: datetime | None = None
+    ) -> bool:
         """False where the run is not this worker's any more."""
         return await self._do(
-            lambda session: runs.next_attempt(session, key, worker_id=worker_id, state=state, attempt=attempt)
+            lambda session: runs.next_attempt(session, key, worker_id=worker_id, state=state, attempt=attempt, at=at)
         )
 
     async def finish(self, key: RunKey, worker_id: UUID, ending: Ending) -> bool:

@@ -12,7 +12,7 @@ from db.errors import CatalogueUnavailable
 from db.notifications import Listener, Topic
 from db.workers import HEARTBEAT_SECONDS
 from flows import kinds
-from flows.holdings import Holdings
+from flows.holdings import Holdings, is_late
 from flows.logbook import Logbook
 from flows.prefect_server import Offered, PrefectAway, PrefectServer
 from flows.records import Records, insist, now
@@ -89,7 +89,7 @@ class Station:
         while True:
             self._poll_now.clear()
             try:
-                self._holdings.take(await self._offers())
+                self._holdings.take(await self._in_turn(await self._offers()))
                 self._note_prefect(answers=True)
             except (PrefectAway, httpx.HTTPStatusError) as error:
                 self._note_prefect(answers=False, why=error)
@@ -107,6 +107,21 @@ class Station:
         if self._limited:
             return await self._prefect.scheduled_within_limits(before=before)
         return await self._prefect.scheduled(before=before)
+
+    async def _in_turn(self, offered: list[Offered]) -> list[Offered]:
+        """What is due now, and as much of what was missed as there is room for, each task's in its order."""
+        present = now()
+        late = [one.offer for one in offered if is_late(one.offer, now=present)]
+        if not late:
+            return offered
+        try:
+            startable = await self._records.startable(late)
+        except CatalogueUnavailable:
+            startable = set()
+        held = self._holdings.held
+        new = [offer.run_id for offer in late if offer.run_id in startable and offer.run_id not in held]
+        left_out = {offer.run_id for offer in late} - held - set(new[: self._holdings.room_for_late()])
+        return [one for one in offered if one.offer.run_id not in left_out]
 
     def _note_prefect(self, *, answers: bool, why: Exception | None = None) -> None:
         if answers != self._prefect_answers:

@@ -5,6 +5,7 @@ import signal
 import sys
 
 from db.engine import Catalogue, database_url_from_environment
+from reconciler.auditing import Auditor
 from reconciler.loop import Reconciler
 from reconciler.prefect import Prefect
 
@@ -15,7 +16,7 @@ def main() -> int:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         catalogue = Catalogue(database_url_from_environment(), pool_size=4, application_name="duetime-reconciler")
-        reconciler = Reconciler(catalogue, Prefect.from_environment())
+        reconciler = Reconciler(catalogue, Prefect.from_environment(), Auditor(catalogue))
     except RuntimeError as error:
         print(error, file=sys.stderr)  # noqa: T201 - the terminal is where it was started
         return 2

@@ -1,8 +1,6 @@
-"""The reconciler's clock: each pass reads it here."""
+"""The reconciler's clock, by which every pass is made."""
 
-from datetime import UTC, datetime
+from db.clock import Clock
 
-
-def now() -> datetime:
-    """The present instant."""
-    return datetime.now(UTC)
+CLOCK = Clock()
+now = CLOCK.now

@@ -7,7 +7,7 @@ Prefect.
 from typing import Any, TypedDict
 from uuid import UUID
 
-from db.schedules import Cron, ScheduleError, check_cron, check_zone
+from db.schedules import Cron, Once, ScheduleError, check_cron, check_zone
 from db.specs import ATTEMPTS, TASK_LABEL, AnyTask, FlowTask, InvalidTask, as_document, parse_task
 from db.states import Kind
 
@@ -57,6 +57,9 @@ def wanted(task_id: UUID, task: AnyTask, *, applied: dict[str, Any] | None = Non
 def applied_document(task: AnyTask, seen: Facts, *, schedule_id: str | None) -> dict[str, Any]:
     """What is kept of an agreement: the facts, and what the task called itself when they were true."""
     named = {"task_name": task.name, "schedule_id": schedule_id}
+    schedule = task.schedule.value()
+    if isinstance(schedule, Once):
+        named["once_at"] = schedule.at.isoformat()
     if isinstance(task, FlowTask):
         named["task_entrypoint"] = task.action.entrypoint
     return {**seen, **named}
@@ -104,15 +107,26 @@ def observed(deployment: dict[str, Any], flow: str) -> Facts:
         entrypoint=deployment["entrypoint"] or "",
         parameters=deployment["parameters"] or {},
         schedule=_schedule_in(deployment),
-        paused=bool(deployment["paused"]),
+        paused=bool(deployment["paused"]) or _is_switched_off(deployment),
         work_pool=deployment["work_pool_name"] or "",
         tags=sorted(set(deployment["tags"] or [])),
         description=deployment["description"] or "",
     )
 
 
+def _followed(deployment: dict[str, Any]) -> list[dict[str, Any]]:
+    """The schedules that are active, or would be if they were not all switched off."""
+    every: list[dict[str, Any]] = deployment["schedules"]
+    return [entry for entry in every if entry["active"]] or every
+
+
+def _is_switched_off(deployment: dict[str, Any]) -> bool:
+    """In Prefect a deployment can be paused, and so can each of its schedules: all of them is the same to us."""
+    return bool(deployment["schedules"]) and not any(entry["active"] for entry in deployment["schedules"])
+
+
 def _schedule_in(deployment: dict[str, Any]) -> dict[str, str] | str | None:
-    active = [entry["schedule"] for entry in deployment["schedules"] if entry["active"]]
+    active = [entry["schedule"] for entry in _followed(deployment)]
     if not active:
         return None
     if len(active) > 1 or not active[0].get("cron"):
@@ -126,8 +140,8 @@ def _schedule_in(deployment: dict[str, Any]) -> dict[str, str] | str | None:
 
 def schedule_id(deployment: dict[str, Any]) -> str | None:
     """The id of the schedule that we follow, which is part of the keys of its runs."""
-    active = [entry["id"] for entry in deployment["schedules"] if entry["active"]]
-    return str(active[0]) if len(active) == 1 else None
+    followed = [entry["id"] for entry in _followed(deployment)]
+    return str(followed[0]) if len(followed) == 1 else None
 
 
 def new_document(task_id: UUID, facts: Facts, flow_id: UUID) -> dict[str, Any]:
@@ -149,7 +163,7 @@ def changes_document(facts: Facts, changed: set[str]) -> dict[str, Any]:
     if "work_pool" in changed:
         body["work_pool_name"] = facts["work_pool"]
     schedule = facts["schedule"]
-    if "schedule" in changed and isinstance(schedule, dict):
+    if changed & {"schedule", "paused"} and isinstance(schedule, dict):
         body["schedules"] = [{"slug": SLUG, "active": True, "schedule": {**schedule, "day_or": True}}]
     return body
 

@@ -1,25 +1,31 @@
 """Due times served: each has its run in Prefect before it comes, and a decision after it passed."""
 
 import logging
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from db import due_times
-from db.claims import ON_TIME, Refusal, Situation, refusal
-from db.due_times import Expected
+from db.claims import LEDGER_TRIGGERS, Refusal, Situation, refusal, trigger_of
+from db.due_times import ON_TIME, Expected
 from db.engine import Catalogue
 from db.notifications import Topic, notify
-from db.schedules import Cron
+from db.schedules import Cron, Once
+from db.states import Overlap, Reason, Trigger
+from db.sync import Desired
 from reconciler.prefect import FlowRun, Prefect, PrefectRefused
 
 log = logging.getLogger(__name__)
 
+SETTLED_AT_ONCE = 500
+CLEARED_AT_ONCE = 500
+EXTENSIONS_AT_MOST = 20
 LOOK_AHEAD = timedelta(seconds=70)
 AT_MOST_CAUGHT_UP = 20
-"""Runs made for times that passed, per pass: what is due now comes first."""
+"""Late runs of a work pool that wait in Prefect at any moment: what is due now comes first."""
 FINAL_TYPES = frozenset({"COMPLETED", "FAILED", "CANCELLED", "CRASHED"})
 
 
@@ -43,65 +49,143 @@ Decision = Settle | Start
 
 
 def decide(expected: Sequence[Expected], scheduled: Sequence[FlowRun], *, now: datetime) -> list[Decision]:
-    """What is to be done about these due times, given the runs that Prefect has for them. Pure."""
+    """What is to be done about these due times, given the runs that Prefect has for them. Pure.
+
+    They come oldest first for each task. Of a task that catches up, one run at a time is made.
+    """
     have = {(run.deployment_id, run.expected_start_time) for run in scheduled}
-    newest: dict[UUID, datetime] = {}
-    for one in expected:
-        if one.due_at <= now:
-            newest[one.task_id] = max(one.due_at, newest.get(one.task_id, one.due_at))
+    catching_up: set[UUID] = set()
     decisions: list[Decision] = []
-    caught_up = 0
+    waiting = Counter(one.task.work_pool for one in expected if _waits_in_prefect(one, have, now=now))
     for one in expected:
-        late = now - one.due_at > ON_TIME
-        refused = _refused(one, newest.get(one.task_id), now=now) if one.due_at <= now else None
+        late = _is_late(one, now)
+        refused = _refused(one, now=now) if one.due_at <= now else None
         if refused is not None:
             decisions.append(Settle(one, refused))
-        elif one.deployment_id is not None and (one.deployment_id, one.due_at) not in have:
-            caught_up += late
-            if not late or caught_up <= AT_MOST_CAUGHT_UP:
+        elif one.deployment_id is None or (late and one.task_id in catching_up):
+            continue
+        elif (one.deployment_id, one.due_at) not in have:
+            if not late or waiting[one.task.work_pool] < AT_MOST_CAUGHT_UP:
                 decisions.append(Start(one, late))
+            waiting[one.task.work_pool] += late
+        if refused is None and late and one.task.overlap is not Overlap.ALLOW:
+            catching_up.add(one.task_id)
     return decisions
 
 
-def _refused(one: Expected, newest: datetime | None, *, now: datetime) -> Refusal | None:
+def _is_late(one: Expected, now: datetime) -> bool:
+    return now - one.due_at > ON_TIME
+
+
+def _waits_in_prefect(one: Expected, have: Container[tuple[UUID | None, datetime]], *, now: datetime) -> bool:
+    """Whether it is a late run that some worker could start: not one that waits for its own task."""
+    in_prefect = (one.deployment_id, one.due_at) in have
+    return in_prefect and _is_late(one, now) and one.waits_for is not Reason.QUEUED
+
+
+def _refused(one: Expected, *, now: datetime) -> Refusal | None:
     # Whether the last run is still going is for the claim to see: it alone has the task locked.
-    situation = Situation(due_at=one.due_at, now=now, paused=one.task.paused, running=False, newest_due_at=newest)
+    situation = Situation(
+        due_at=one.due_at,
+        now=now,
+        paused=one.task.paused,
+        running=False,
+        oldest_due_at=None,
+        newest_due_at=one.newest_due_at,
+        waits_for=one.waits_for,
+    )
     return refusal(one.task, situation)
 
 
 def run_key(one: Expected) -> str:
     """The key that Prefect's own scheduler gives to this run, so that only one of us makes it."""
+    if one.waits_for is Reason.RESUMED:
+        # The run that it had was cancelled when it was skipped.
+        return f"{Trigger.CATCH_UP} {one.task_id} {one.due_at.astimezone(UTC)} {one.version}"
     schedule = one.task.schedule.value()
     if not isinstance(schedule, Cron) or one.schedule_id is None:
-        return f"scheduled {one.task_id} {one.due_at.astimezone(UTC)}"
+        return once_key(one.task_id, one.due_at)
     local = one.due_at.astimezone(ZoneInfo(schedule.timezone))
     return f"scheduled {one.deployment_id} {one.schedule_id} {local}"
 
 
+def once_key(task_id: UUID, due_at: datetime) -> str:
+    """The key of a run that Prefect's scheduler knows nothing of."""
+    return f"scheduled {task_id} {due_at.astimezone(UTC)}"
+
+
+def prepare_once(prefect: Prefect, desired: Desired, deployment_id: UUID, *, now: datetime) -> None:
+    """Has the run of a one-shot wait in Prefect from the start, so that it needs nobody until its time comes.
+
+    The one that waited for another instant, before an edit, is taken back.
+    """
+    schedule = desired.task.schedule.value()
+    at = schedule.at if isinstance(schedule, Once) else None
+    before = (desired.applied or {}).get("once_at")
+    if before is not None and datetime.fromisoformat(before) != at:
+        prefect.delete_waiting_run(once_key(desired.task_id, datetime.fromisoformat(before)))
+    if at is not None and at > now:
+        prefect.create_flow_run(deployment_id, at=at, key=once_key(desired.task_id, at))
+
+
 def write_ahead(catalogue: Catalogue, *, now: datetime) -> int:
-    """Extends the ledger of the tasks whose rows end soon; returns how many tasks that were."""
-    with catalogue.transaction() as session:
-        return due_times.extend(session, now=now)
+    """Extends the ledgers that end soon, and returns how many that were; a long outage takes several passes."""
+    extended = 0
+    for _ in range(EXTENSIONS_AT_MOST):
+        with catalogue.transaction() as session:
+            extended += (count := due_times.extend(session, now=now))
+        if count == 0:
+            break
+    return extended
 
 
 def serve(catalogue: Catalogue, prefect: Prefect, scheduled: Sequence[FlowRun], *, now: datetime) -> int:
     """Makes the runs that are missing and decides what passed; returns how many due times that were."""
     with catalogue.transaction() as session:
-        expected = due_times.pending_until(session, until=now + LOOK_AHEAD)
+        expected = due_times.pending_until(session, until=now + LOOK_AHEAD, now=now)
     decisions = decide(expected, scheduled, now=now)
-    for decision in decisions:
-        match decision:
-            case Settle(one, refused):
-                with catalogue.transaction() as session:
-                    due_times.settle(
-                        session, one.task_id, one.due_at, outcome=refused.outcome, reason=refused.reason, now=now
-                    )
-            case Start(one, _):
-                _start(catalogue, prefect, one, now=now)
-    if any(isinstance(decision, Start) for decision in decisions):
+    wanted = [decision.expected for decision in decisions if isinstance(decision, Start)]
+    for one in wanted:
+        _start(catalogue, prefect, one, now=now)
+    if wanted:
         with catalogue.transaction() as session:
             notify(session, [Topic.READY])
+    _settle(catalogue, [decision for decision in decisions if isinstance(decision, Settle)], now=now)
     return len(decisions)
+
+
+def clear(catalogue: Catalogue, prefect: Prefect, scheduled: Sequence[FlowRun], *, now: datetime) -> int:
+    """Takes out of Prefect the late runs that are not going to be run, as it does itself when a schedule changes."""
+    late = [
+        run
+        for run in scheduled
+        if now - run.expected_start_time > ON_TIME
+        and trigger_of(run.idempotency_key, auto_scheduled=run.auto_scheduled) in LEDGER_TRIGGERS
+    ][:CLEARED_AT_ONCE]
+    keys = [(run.deployment_id, run.expected_start_time) for run in late if run.deployment_id is not None]
+    if not keys:
+        return 0
+    with catalogue.transaction() as session:
+        unwanted = due_times.not_to_run(session, keys, now=now)
+    stale = [run.id for run in late if (run.deployment_id, run.expected_start_time) in unwanted]
+    prefect.delete_waiting_runs(stale)
+    return len(stale)
+
+
+def _settle(catalogue: Catalogue, settled: Sequence[Settle], *, now: datetime) -> None:
+    alike: dict[Refusal, list[Expected]] = {}
+    for one in settled:
+        alike.setdefault(one.refusal, []).append(one.expected)
+    for refused, expected in alike.items():
+        for start in range(0, len(expected), SETTLED_AT_ONCE):
+            with catalogue.transaction() as session:
+                due_times.settle_many(
+                    session,
+                    expected[start : start + SETTLED_AT_ONCE],
+                    outcome=refused.outcome,
+                    reason=refused.reason,
+                    now=now,
+                )
 
 
 def _start(catalogue: Catalogue, prefect: Prefect, one: Expected, *, now: datetime) -> None:

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from time import monotonic
@@ -13,13 +14,15 @@ from db.engine import Catalogue
 from db.errors import CatalogueUnavailable
 from db.notifications import Listener, Topic
 from reconciler import due_times, runs, tasks
-from reconciler.clock import now
+from reconciler.auditing import Auditor
+from reconciler.clock import CLOCK, now
 from reconciler.prefect import Prefect, PrefectUnavailable
 from reconciler.workers import declare_lost
 
 log = logging.getLogger(__name__)
 
 PAUSE_SECONDS = 1.0
+EVEN_WITHIN = timedelta(seconds=5)
 EVERYTHING_AT_MOST = 0.1
 """The comparison of everything takes at most this part of the time, however much there is."""
 
@@ -49,6 +52,7 @@ class Reconciler:
 
     catalogue: Catalogue
     prefect: Prefect
+    auditor: Auditor | None = None
     wake: threading.Event = field(default_factory=threading.Event)
     stopped: threading.Event = field(default_factory=threading.Event)
 
@@ -59,8 +63,8 @@ class Reconciler:
         holder, leading, answering = uuid4(), False, True
         while not self.stopped.is_set():
             try:
-                leads = self._hold_lease(holder)
-                if leads and not leading:
+                leads, continuous = self._hold_lease(holder)
+                if leads and not (leading and continuous):
                     log.info("This reconciler leads")
                     passes = self._passes()
                 leading = leads
@@ -75,7 +79,14 @@ class Reconciler:
             except Exception:
                 log.exception("A pass failed; the next one tries again")
             self._rest()
+        self._end(holder)
         listener.stop()
+
+    def _end(self, holder: UUID) -> None:
+        with suppress(CatalogueUnavailable), self.catalogue.transaction() as session:
+            heartbeats.release_lease(session, heartbeats.RECONCILER, holder, now=now())
+        if self.auditor is not None:
+            self.auditor.close()
 
     def _answered(self, before: bool) -> bool:
         if not before:
@@ -105,9 +116,14 @@ class Reconciler:
         self.wake.wait(PAUSE_SECONDS)
         self.wake.clear()
 
-    def _hold_lease(self, holder: UUID) -> bool:
+    def _hold_lease(self, holder: UUID) -> tuple[bool, bool]:
+        """Whether this process leads, and whether time has gone on evenly since it was asked last.
+
+        It has not where a clock was set or the machine slept: then the others had no chance to be heard of, either.
+        """
         with self.catalogue.transaction() as session:
-            return heartbeats.hold_lease(session, heartbeats.RECONCILER, holder, now=now())
+            jump = CLOCK.compare(session)
+            return heartbeats.hold_lease(session, heartbeats.RECONCILER, holder, now=now()), abs(jump) < EVEN_WITHIN
 
     def _passes(self) -> list[Every]:
         # A worker is not lost because the catalogue was away and nobody could beat: everybody gets the time to.
@@ -120,11 +136,12 @@ class Reconciler:
 
         return [
             Every(1, lambda: tasks.resume_tasks(self.catalogue)),
-            Every(5, lambda: due_times.write_ahead(self.catalogue, now=now())),
+            Every(1, lambda: due_times.write_ahead(self.catalogue, now=now())),
             Every(5, lambda: declare_lost(self.catalogue, now=now()), next_at=grace),
+            Every(60, self._audit),
             Every(3600, self._tidy),
             Every(0, deploy_changes),
-            Every(0, lambda: runs.make_requested(self.catalogue, self.prefect)),
+            Every(0, lambda: runs.make_requested(self.catalogue, self.prefect, now=now())),
             Every(0, lambda: runs.cancel_requested(self.catalogue, self.prefect, now=now())),
             follow,
             Every(5, lambda: runs.tell_prefect(self.catalogue, self.prefect, now=now())),
@@ -135,10 +152,15 @@ class Reconciler:
         at = now()
         scheduled = runs.upcoming(self.prefect, now=at)
         due_times.serve(self.catalogue, self.prefect, scheduled, now=at)
+        due_times.clear(self.catalogue, self.prefect, scheduled, now=at)
         recent = runs.recent(self.prefect, since=at - timedelta(seconds=90))
         runs.observe(self.catalogue, [*scheduled, *recent], now=at)
         with self.catalogue.transaction() as session:
             heartbeats.beat(session, heartbeats.PREFECT, now=at)
+
+    def _audit(self) -> None:
+        if self.auditor is not None:
+            self.auditor.audit_beside()
 
     def _tidy(self) -> None:
         with self.catalogue.transaction() as session:

@@ -5,7 +5,7 @@ give the schedules the slugs that keep their ids (PATCH of schedules without the
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +16,7 @@ from uuid import UUID
 import httpx
 
 PAGE = 200
+BULK = 50
 TIMEOUT_SECONDS = 20.0
 
 
@@ -194,6 +195,17 @@ class Prefect:
         state = {"type": "SCHEDULED", "state_details": {"scheduled_time": at.isoformat()}}
         body = {"state": state, "idempotency_key": key}
         return FlowRun.of(self._call("POST", f"/deployments/{deployment_id}/create_flow_run", body))
+
+    def delete_waiting_run(self, key: str) -> None:
+        """The run of this key, if it is still scheduled."""
+        self.delete_waiting_runs([run.id for run in self.flow_runs({"idempotency_key": {"any_": [key]}})])
+
+    def delete_waiting_runs(self, run_ids: Sequence[UUID]) -> None:
+        """For good, those that are still scheduled."""
+        for start in range(0, len(run_ids), BULK):
+            ids = [str(run_id) for run_id in run_ids[start : start + BULK]]
+            waiting = {"id": {"any_": ids}, "state": {"type": {"any_": ["SCHEDULED"]}}}
+            self._call("POST", "/flow_runs/bulk_delete", {"flow_runs": waiting, "limit": BULK})
 
     def set_state(self, run_id: UUID, *, kind: str, name: str, message: str) -> None:
         """Forces the state; nothing happens to a run that is not there any more."""

@@ -39,16 +39,17 @@ def state_of(run: FlowRun) -> RunState:
     return NAMED_STATES.get(run.state_name, STATES[run.state_type])
 
 
-def make_requested(catalogue: Catalogue, prefect: Prefect) -> int:
-    """Makes the runs that somebody asked for; returns how many."""
+def make_requested(catalogue: Catalogue, prefect: Prefect, *, now: datetime) -> int:
+    """Makes the runs that are wanted besides the schedule; returns how many."""
     with catalogue.transaction() as session:
-        wanted = run_requests.open_requests(session)
+        wanted = run_requests.open_requests(session, now=now)
     made = 0
     for request in wanted:
         if request.deployment_id is None:
             continue
         try:
-            run = prefect.create_flow_run(request.deployment_id, at=request.requested_at, key=f"manual {request.id}")
+            key = f"{request.trigger} {request.id}"
+            run = prefect.create_flow_run(request.deployment_id, at=request.due_at, key=key)
         except PrefectRefused as error:
             log.warning("Prefect would not take a run of %s: %s", request.task_name, error)
             continue

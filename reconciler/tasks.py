@@ -4,7 +4,7 @@ import logging
 from typing import Any
 from uuid import UUID
 
-from db import audit, sync, tasks
+from db import audit, run_requests, sync, tasks
 from db.engine import Catalogue
 from db.errors import CatalogueError, CatalogueUnavailable
 from db.specs import DEFAULT_WORK_POOL, TASK_LABEL, InvalidTask
@@ -20,6 +20,7 @@ from reconciler.deployments import (
     observed,
     schedule_id,
 )
+from reconciler.due_times import prepare_once
 from reconciler.plan import Action, AdoptDeletion, AdoptEdit, Confirm, Create, Delete, Replace, Update, plan
 from reconciler.prefect import Prefect, PrefectRefused
 
@@ -54,6 +55,8 @@ def reconcile_everything(catalogue: Catalogue, prefect: Prefect) -> int:
     applied = 0
     for desired in wanted:
         deployment = deployments.pop(desired.deployment_id, None) if desired.deployment_id else None
+        if deployment is None and desired.deployment_id:
+            deployment = prefect.deployment(desired.deployment_id)  # made after they were listed
         flow = flows.get(UUID(deployment["flow_id"])) if deployment else None
         applied += _act(catalogue, prefect, desired, deployment, flow=flow)
     ours = {str(desired.task_id) for desired in wanted}
@@ -67,6 +70,7 @@ def _notice_another_database(catalogue: Catalogue, prefect: Prefect) -> None:
         return
     with catalogue.transaction() as session:
         lost = sync.forget_deployments(session)
+        run_requests.reopen_waiting(session, now=now())
         if lost:
             audit.record(
                 session, at=now(), actor=audit.SYSTEM, change="prefect.database_replaced", details={"deployments": lost}
@@ -123,7 +127,7 @@ def _apply(catalogue: Catalogue, prefect: Prefect, action: Action, deployment: d
         case AdoptEdit():
             _adopt_edit(catalogue, action, deployment or {})
         case AdoptDeletion(desired):
-            _adopt_deletion(catalogue, desired)
+            _adopt_deletion(catalogue, prefect, desired)
 
 
 def _delete(prefect: Prefect, desired: Desired) -> None:
@@ -169,6 +173,8 @@ def _record(catalogue: Catalogue, prefect: Prefect, desired: Desired, deployment
     """Reads what Prefect made of it, and keeps that as what was agreed on."""
     deployment = prefect.deployment(deployment_id) if deployment_id else None
     seen = _facts(prefect, deployment, None)
+    if deployment_id and deployment:
+        prepare_once(prefect, desired, deployment_id, now=now())
     with catalogue.transaction() as session:
         sync.record_synced(
             session,
@@ -221,8 +227,12 @@ def _value(deployment: dict[str, Any], name: str) -> Any:
     return observed(deployment, "")[name]  # type: ignore[literal-required]
 
 
-def _adopt_deletion(catalogue: Catalogue, desired: Desired) -> None:
+def _adopt_deletion(catalogue: Catalogue, prefect: Prefect, desired: Desired) -> None:
+    if prefect.variable(MARKER) is None:
+        return  # the whole database went, in the midst of this pass
     with catalogue.transaction() as session:
+        if tasks.lock_version(session, desired.task_id) != desired.version:
+            return
         tasks.delete_task(session, desired.task_id, actor=audit.PREFECT, now=now())
         sync.record_synced(session, desired.task_id, version=desired.version + 1, deployment_id=None, applied=None)
 

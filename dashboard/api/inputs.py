@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Header, Path, Query
@@ -15,6 +15,7 @@ from dashboard.api.answers import Answered
 from dashboard.api.bodies import strictly
 from dashboard.api.problems import Refusal
 from db.specs import FieldError, ScheduleSpec, TaskSpec
+from db.states import Missed
 from db.values import Instant, Strict, Text, without_nul
 
 MAX_PAGE = 500
@@ -43,17 +44,7 @@ class Pause(Strict):
 class Resume(Strict):
     """What to do about the due times that passed during the pause."""
 
-    missed: Literal["none", "last", "all"] = "none"
-
-    def check(self) -> None:
-        """Only `none` can be done so far.
-
-        Raises:
-            Refusal: 422 for the others.
-        """
-        if self.missed != "none":
-            message = f'"{self.missed}" is not available yet. Use "none": due times that passed are not made up for.'
-            raise Refusal.invalid([FieldError(field="missed", message=message)])
+    missed: Missed = Missed.NONE
 
 
 class Nothing(Strict):

@@ -36,7 +36,7 @@ from dashboard.api.requested import RequestedRuns
 from dashboard.context import now
 from dashboard.gate import USER_NAME
 from dashboard.problems import problem
-from db import due_times, idempotency, revisions, run_requests, task_views, tasks
+from db import due_times, evidence, idempotency, revisions, run_requests, task_views, tasks
 from db.engine import Catalogue
 from db.errors import StaleVersion, TaskIsDeleted
 from db.specs import as_document
@@ -143,9 +143,8 @@ def _add_commands(router: APIRouter, catalogue: Catalogue) -> None:
 
     @router.post("/{id}/resume", response_model=answers.AnsweredTask, summary="Resume a task")
     def resume(task_id: TaskId, actor: Actor, body: ResumeBody = FROM_NOW_ON) -> Response:
-        body.check()
         with catalogue.transaction() as session:
-            tasks.resume_task(session, task_id, actor=actor, now=now())
+            tasks.resume_task(session, task_id, missed=body.missed, actor=actor, now=now())
             return _answer(session, task_id)
 
     @router.post("/{id}/run", status_code=202, response_model=answers.Run, summary="Run a task now")
@@ -174,13 +173,14 @@ def _add_history(router: APIRouter, catalogue: Catalogue) -> None:
         limit: Limit = 50,
         cursor: Cursor = None,
     ) -> Response:
+        at = now()
         with catalogue.transaction() as session:
-            task_views.get_task(session, task_id, now=now())
+            task_views.get_task(session, task_id, now=at)
             found = due_times.list_due_times(
                 session, task_id, from_at=from_at, to_at=to_at, outcome=outcome, limit=limit, cursor=cursor
             )
-            rows = (answers.as_json(answers.DueTime.model_validate(row)) for row in found.items)
-            return answers.page(rows, found.next_cursor)
+            reasons = evidence.explain(session, task_id, found.items, now=at)
+            return answers.page(map(answers.due_time_json, found.items, reasons), found.next_cursor)
 
     @router.get("/{id}/revisions", response_model=answers.Versions, summary="Every version of a task, newest first")
     def list_revisions(task_id: TaskId) -> Response:

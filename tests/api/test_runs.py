@@ -55,7 +55,7 @@ def reconciling(catalogue: Catalogue) -> Iterator[None]:
     def make() -> None:
         while not stopped.wait(0.02):
             with catalogue.transaction() as session:
-                for request in run_requests.open_requests(session):
+                for request in run_requests.open_requests(session, now=datetime.now(UTC)):
                     run_requests.fulfil(session, request, uuid4())
 
     reconciler = threading.Thread(target=make)
@@ -178,7 +178,7 @@ def test_the_request_is_good_for_the_run_also_once_it_is_made(
     asked = api.post(f"/tasks/{created(api)['id']}/run").json()["id"]
     made = uuid4()
     with catalogue.transaction() as session:
-        for request in run_requests.open_requests(session):
+        for request in run_requests.open_requests(session, now=datetime.now(UTC)):
             run_requests.fulfil(session, request, made)
     printed(catalogue, made, "hello")
     assert api.get(f"/runs/{asked}").json()["id"] == str(made)

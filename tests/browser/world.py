@@ -125,13 +125,13 @@ class World:
 
     def asked_for(self, task_id: UUID) -> list[OpenRequest]:
         """The runs that somebody asked for and that are not made yet."""
-        return [each for each in self.do(run_requests.open_requests) if each.task_id == task_id]
+        return [each for each in self.do(lambda s: run_requests.open_requests(s, now=now())) if each.task_id == task_id]
 
     def fulfil(self, task_id: UUID) -> RunKey:
         """The reconciler makes the run that was asked for."""
         request, run_id = self.asked_for(task_id)[0], uuid4()
         self.do(lambda s: run_requests.fulfil(s, request, run_id))
-        return RunKey(run_id, request.requested_at)
+        return RunKey(run_id, request.due_at)
 
     def refuse(self, task_id: UUID, why: str) -> None:
         """Prefect does not take the task."""

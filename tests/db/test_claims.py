@@ -13,7 +13,8 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from db import claims, runs, sync, tasks
-from db.claims import ON_TIME, Claimant, Claimed, NotYet, Situation, StandDown, Taken, refusal, trigger_of
+from db.claims import Claimant, Claimed, NotYet, Situation, StandDown, Taken, refusal, trigger_of
+from db.due_times import FOREIGN, ON_TIME
 from db.runs import Ending, RunKey
 from db.states import Misfire, Outcome, Overlap, Reason, RunState, Trigger
 from db.tables import DueTime
@@ -135,7 +136,7 @@ def test_a_due_time_beyond_the_end_of_the_ledger_is_claimed_all_the_same(session
     assert claim_at(session, task_id, late) == StandDown(Reason.NOT_DUE), "once"
     assert claim_at(session, task_id, late + seconds(30)) == StandDown(Reason.NOT_DUE), "the cron does not match"
     assert claim_at(session, task_id, NOW + minutes(41)) == StandDown(Reason.NOT_DUE), "it has ended"
-    assert ledger(session, task_id)[-1].outcome == Outcome.RUNNING
+    assert [row.due_at for row in ledger(session, task_id) if row.outcome == Outcome.RUNNING] == [late]
 
 
 def test_a_row_that_is_missing_within_the_ledger_is_not_written_again(session: Session) -> None:
@@ -165,7 +166,7 @@ def test_what_is_queued_runs_when_the_last_run_has_ended(session: Session) -> No
     offer = an_offer(session, task_id, FIRST)
     claims.claim(session, offer, WORKER, now=FIRST)
     assert claim_at(session, task_id, SECOND) == NotYet()
-    assert outcomes(session, task_id)[1] == (Outcome.PENDING, None)
+    assert outcomes(session, task_id)[1] == (Outcome.PENDING, Reason.QUEUED)
     runs.finish(session, RunKey(offer.run_id, FIRST), Ending(RunState.FAILED, SECOND), worker_id=WORKER.id)
     assert isinstance(claim_at(session, task_id, SECOND, now=SECOND + seconds(5)), Claimed)
 
@@ -236,7 +237,7 @@ def test_a_run_that_was_cancelled_while_it_waited_is_not_started(session: Sessio
 
 def test_a_schedule_that_prefect_alone_can_follow_is_run_as_prefect_offers_it(session: Session) -> None:
     task_id = create(session, schedule=MANUAL)
-    sync.record_synced(session, task_id, version=1, deployment_id=uuid4(), applied={"schedule": claims.FOREIGN})
+    sync.record_synced(session, task_id, version=1, deployment_id=uuid4(), applied={"schedule": FOREIGN})
     assert claimed_at(session, task_id, NOW + seconds(7)).trigger is Trigger.PREFECT
 
 
@@ -270,12 +271,16 @@ def test_a_refusal_follows_from_the_policies(
     task = a_task(misfire=misfire, overlap=overlap, max_lateness_seconds=most)
     newest = None if newer is None else FIRST + seconds(newer)
     now = FIRST + seconds(late)
-    refused = refusal(task, Situation(due_at=FIRST, now=now, paused=paused, running=running, newest_due_at=newest))
+    situation = Situation(
+        due_at=FIRST, now=now, paused=paused, running=running, oldest_due_at=FIRST, newest_due_at=newest
+    )
+    refused = refusal(task, situation)
     reasons: dict[Reason, Callable[[], bool]] = {
         Reason.PAUSED: lambda: paused,
         Reason.LATE: lambda: (most is not None and late > most) or (misfire is Misfire.SKIP and late > 60),
         Reason.SUPERSEDED: lambda: misfire is Misfire.LATEST and late > 60 and newer is not None and newer > 0,
-        Reason.OVERLAP: lambda: overlap is Overlap.SKIP and running,
+        # What is caught up with is run one after the other.
+        Reason.OVERLAP: lambda: overlap is Overlap.SKIP and running and not (misfire is Misfire.ALL and late > 60),
     }
     true = [reason for reason, holds in reasons.items() if holds()]
     assert (refused.reason if refused else None) == (true[0] if true else None)

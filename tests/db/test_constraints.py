@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from db.partitions import newest_instant
 from db.specs import as_document
+from db.states import Trigger
 from db.tables import Base, DueTime, Revision, Run, RunLog, RunRequest, Task, TaskStatus
 from tests.db.conftest import NOW, a_task, create, minutes
 
@@ -19,6 +20,16 @@ DUE = {"task_id": uuid4(), "due_at": NOW, "task_version": 1}
 STARTED = {"run_id": uuid4(), "started_at": NOW}
 LINE = {"at": NOW, "run_id": uuid4(), "level": "info", "stream": "stdout", "message": "x"}
 
+REQUEST = {
+    "id": uuid4(),
+    "task_id": uuid4(),
+    "requested_at": NOW,
+    "actor": "x",
+    "trigger": Trigger.MANUAL,
+    "due_at": NOW,
+    "not_before": NOW,
+    "attempt": 1,
+}
 NONSENSE: list[tuple[type[Base], dict[str, Any], str]] = [
     (Run, RUN | {"state": "lost"}, "runs_state_known"),
     (Run, RUN | {"state": "running", "trigger": "whim"}, "runs_trigger_known"),
@@ -46,7 +57,8 @@ NONSENSE: list[tuple[type[Base], dict[str, Any], str]] = [
         {"task_id": uuid4(), "version": 1, "at": NOW, "actor": "x", "change": "x", "spec": {}},
         "revisions_task_id_fkey",
     ),
-    (RunRequest, {"id": uuid4(), "task_id": uuid4(), "requested_at": NOW, "actor": "x"}, "run_requests_task_id_fkey"),
+    (RunRequest, REQUEST, "run_requests_task_id_fkey"),
+    (RunRequest, REQUEST | {"rerun_of": uuid4()}, "run_requests_only_a_rerun_goes_on_with_a_run"),
 ]
 
 

@@ -153,7 +153,7 @@ def test_what_passed_during_a_pause_stays_skipped_when_it_is_over(session: Sessi
 def test_a_pause_that_ends_at_a_due_time_lets_it_run(session: Session) -> None:
     task_id = deployed(session)
     tasks.pause_task(session, task_id, until=NOW + minutes(2), actor="anna", now=NOW)
-    expected = due_times.pending_until(session, until=NOW + minutes(3))
+    expected = due_times.pending_until(session, until=NOW + minutes(3), now=NOW)
     assert [(one.due_at, one.task.paused) for one in expected] == [
         (NOW + minutes(1), True),
         (NOW + minutes(2), False),
@@ -221,7 +221,7 @@ def test_what_is_pending_is_answered_oldest_first_with_what_is_needed_to_run_it(
     first, second = deployed(session, name="first"), deployed(session, name="second", schedule=once(NOW + seconds(30)))
     create(session, name="not deployed", schedule=once(NOW + seconds(31)))
     tasks.delete_task(session, deployed(session, name="deleted"), actor="anna", now=NOW)
-    found = due_times.pending_until(session, until=NOW + minutes(1))
+    found = due_times.pending_until(session, until=NOW + minutes(1), now=NOW)
     assert [(one.task.name, one.due_at) for one in found] == [
         ("second", NOW + seconds(30)),
         ("not deployed", NOW + seconds(31)),
@@ -233,9 +233,9 @@ def test_what_is_pending_is_answered_oldest_first_with_what_is_needed_to_run_it(
         None,
         status(session, first).deployment_id,
     ]
-    assert len(due_times.pending_until(session, until=NOW + minutes(5), limit=2)) == 2
+    assert len(due_times.pending_until(session, until=NOW + minutes(5), now=NOW, limit=2)) == 2
     sync.forget_deployments(session)
-    assert {one.deployment_id for one in due_times.pending_until(session, until=NOW + minutes(1))} == {None}
+    assert {one.deployment_id for one in due_times.pending_until(session, until=NOW + minutes(1), now=NOW)} == {None}
 
 
 def test_the_ledger_is_read_in_pages_oldest_first(session: Session) -> None:

@@ -40,8 +40,8 @@ FILL = f"""
            1, 'schedule', CASE WHEN i < 5 THEN 'running' ELSE 'completed' END,
            CASE WHEN i >= 5 THEN TIMESTAMPTZ '{NOW}' END,
            md5('w')::uuid, 'w' FROM generate_series(1, 40000) i;
-    INSERT INTO run_requests (id, task_id, requested_at, actor, run_id)
-    SELECT gen_random_uuid(), md5('t' || i)::uuid, '{NOW}', 'x', CASE WHEN i > 3 THEN gen_random_uuid() END
+    INSERT INTO run_requests (id, task_id, requested_at, actor, trigger, due_at, not_before, attempt, run_id)
+    SELECT gen_random_uuid(), md5('t' || i)::uuid, '{NOW}', 'x', 'manual', '{NOW}', '{NOW}', 1, CASE WHEN i > 3 THEN gen_random_uuid() END
     FROM generate_series(1, {TASKS}) i;
     INSERT INTO run_logs (at, run_id, level, stream, message)
     SELECT '{NOW}', md5('r' || (i / 20))::uuid, 'info', 'stdout', 'x' FROM generate_series(1, 40000) i;
@@ -104,8 +104,8 @@ QUESTIONS: dict[str, Callable[[Session], object]] = {
     "what Prefect has not seen": lambda session: sync.unsynced(session),
     "whose pause is over": lambda session: tasks.due_to_resume(session, now=NOW),
     "whose ledger ends soon": lambda session: due_times.extend(session, now=NOW),
-    "what is due soon": lambda session: due_times.pending_until(session, until=NOW + seconds(70)),
-    "what was asked for": lambda session: run_requests.open_requests(session),
+    "what is due soon": lambda session: due_times.pending_until(session, until=NOW + seconds(70), now=NOW),
+    "what was asked for": lambda session: run_requests.open_requests(session, now=NOW + minutes(1)),
     "what goes on": lambda session: runs.open_runs(session),
     "what a lost worker ran": lambda session: runs.lost_runs(session),
     "what is to be cancelled": lambda session: runs.cancel_requested_of(session, uuid_of("w")),

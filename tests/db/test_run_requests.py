@@ -21,7 +21,7 @@ def ask(session: Session, task_id: UUID, *, after: float = 0) -> UUID:
 
 
 def the_open_one(session: Session) -> OpenRequest:
-    [request] = run_requests.open_requests(session)
+    [request] = run_requests.open_requests(session, now=NOW + minutes(1))
     return request
 
 
@@ -29,11 +29,12 @@ def test_a_request_is_open_until_its_run_is_made(session: Session) -> None:
     task_id = deployed(session)
     request_id = ask(session, task_id)
     request = the_open_one(session)
-    assert request == OpenRequest(request_id, NOW, task_id, "backup", 1, status(session, task_id).deployment_id)
+    deployment_id = status(session, task_id).deployment_id
+    assert request == OpenRequest(request_id, NOW, Trigger.MANUAL, 1, None, task_id, "backup", 1, deployment_id)
     run_id = uuid4()
     run_requests.fulfil(session, request, run_id)
     run_requests.fulfil(session, request, run_id)
-    assert run_requests.open_requests(session) == []
+    assert run_requests.open_requests(session, now=NOW + minutes(1)) == []
     run = run_requests.resolve(session, request_id)
     assert run.id == run_requests.resolve(session, run_id).id == run_id
     assert (run.trigger, run.state, run.due_at) == (Trigger.MANUAL, RunState.SCHEDULED, NOW)
@@ -43,9 +44,9 @@ def test_requests_are_answered_oldest_first_also_of_paused_tasks(session: Sessio
     task_id = create(session)
     tasks.pause_task(session, task_id, actor="anna", now=NOW)
     asked = [ask(session, task_id, after=after) for after in (2, 0, 1)]
-    found = [request.id for request in run_requests.open_requests(session)]
+    found = [request.id for request in run_requests.open_requests(session, now=NOW + minutes(1))]
     assert found == [asked[1], asked[2], asked[0]]
-    assert len(run_requests.open_requests(session, limit=2)) == 2
+    assert len(run_requests.open_requests(session, now=NOW + minutes(1), limit=2)) == 2
 
 
 def test_who_asked_is_in_the_audit(session: Session) -> None:
@@ -77,7 +78,7 @@ def test_a_request_without_a_run_is_shown_as_the_run_that_it_will_become(session
 def test_a_request_that_is_cancelled_before_its_run_is_made_gets_none(session: Session) -> None:
     request_id = ask(session, create(session))
     assert run_requests.cancel(session, request_id, now=NOW).state == RunState.CANCELLED
-    assert run_requests.open_requests(session) == []
+    assert run_requests.open_requests(session, now=NOW + minutes(1)) == []
     assert run_requests.resolve(session, request_id).state == RunState.CANCELLED
     with pytest.raises(RunIsOver):
         run_requests.cancel(session, request_id, now=NOW)

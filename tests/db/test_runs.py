@@ -32,7 +32,7 @@ DONE = Ending(RunState.COMPLETED, NOW + minutes(2), exit_code=0)
 
 
 def start(session: Session, key: RunKey, task_id: UUID, worker_id: UUID) -> bool:
-    return runs.start(
+    taken = runs.start(
         session,
         key,
         task_id=task_id,
@@ -44,6 +44,7 @@ def start(session: Session, key: RunKey, task_id: UUID, worker_id: UUID) -> bool
         worker_id=worker_id,
         worker="w",
     )
+    return taken is not None
 
 
 def test_a_run_is_inserted_once(session: Session) -> None:

@@ -1,5 +1,6 @@
 """Which due times need a run and which are decided without one: a pure function of the ledger and of Prefect's runs."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -15,6 +16,7 @@ from reconciler.prefect import FlowRun
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 TASK, DEPLOYMENT = UUID(int=1), UUID(int=2)
+NEWEST = NOW - timedelta(seconds=180)
 
 
 def expected(seconds: float, **changes: Any) -> Expected:
@@ -25,7 +27,8 @@ def expected(seconds: float, **changes: Any) -> Expected:
         "action": {"command": "true"},
         "schedule": {"kind": "cron", "cron": "* * * * *"},
     }
-    return Expected(TASK, NOW + timedelta(seconds=seconds), DEPLOYMENT, "sched", parse_task(document | changes))
+    task = parse_task(document | changes)
+    return Expected(TASK, NOW + timedelta(seconds=seconds), DEPLOYMENT, "sched", task, 1, None, NEWEST)
 
 
 def scheduled(seconds: float) -> FlowRun:
@@ -42,7 +45,7 @@ def test_a_due_time_that_prefect_lacks_gets_its_run() -> None:
 
 
 def test_a_task_that_is_not_deployed_yet_waits() -> None:
-    waiting = Expected(TASK, NOW, None, None, expected(0).task)
+    waiting = replace(expected(0), deployment_id=None, schedule_id=None)
     assert decide([waiting], [], now=NOW) == []
 
 
@@ -60,9 +63,10 @@ def test_misfire_skip_runs_none_of_them() -> None:
 
 def test_misfire_all_catches_up_some_at_a_time_and_does_not_delay_what_is_due_now() -> None:
     passed = [expected(-60 * n, misfire="all") for n in range(100, 2, -1)]
-    decisions = decide([*passed, expected(5, misfire="all")], [], now=NOW)
-    assert [one.late for one in decisions if isinstance(one, Start)] == [True] * AT_MOST_CAUGHT_UP + [False]
-    assert decisions[0] == Start(passed[0], late=True), "oldest first"
+    at_once = [replace(one, task=parse_task(one.task.model_dump() | {"overlap": "allow"})) for one in passed]
+    decisions = decide([expected(5, misfire="all"), *at_once], [], now=NOW)
+    assert [one.late for one in decisions if isinstance(one, Start)] == [False] + [True] * AT_MOST_CAUGHT_UP
+    assert decide(passed, [], now=NOW) == [Start(passed[0], late=True)], "one after the other, the oldest first"
 
 
 def test_a_paused_task_is_skipped_when_its_time_comes_and_not_before() -> None:
@@ -85,7 +89,10 @@ def test_the_key_of_a_run_is_the_one_that_prefects_own_scheduler_gives_it() -> N
 def test_every_due_time_is_either_started_settled_or_already_there(
     offsets: list[int], known: set[int], paused: bool
 ) -> None:
-    due = [expected(offset, paused=paused, misfire="latest") for offset in sorted(offsets)]
+    newest = NOW + timedelta(seconds=max((offset for offset in offsets if offset <= 0), default=0))
+    due = [
+        replace(expected(offset, paused=paused, misfire="latest"), newest_due_at=newest) for offset in sorted(offsets)
+    ]
     decided = {one.expected.due_at for one in decide(due, [scheduled(offset) for offset in known], now=NOW)}
     there = {NOW + timedelta(seconds=offset) for offset in known}
     assert decided | there >= {one.due_at for one in due}

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -10,14 +11,19 @@ from uuid import uuid4
 import psycopg
 import pytest
 from psycopg import sql
+from sqlalchemy.orm import Session
 
 from db import workers
+from db.clock import Clock
 from db.engine import Catalogue
-from db.heartbeats import RECONCILER, last
+from db.heartbeats import LEASE, RECONCILER, hold_lease, last
 from reconciler.loop import Every, Reconciler
 from reconciler.prefect import Prefect
 from tests.reconciler.conftest import now
 from tests.waiting import wait_until
+
+DEAD = uuid4()
+"""A reconciler that was killed while it led."""
 
 
 @contextmanager
@@ -90,3 +96,75 @@ def test_a_pass_that_took_long_is_made_again_in_time_unless_it_may_take_only_a_p
     every = Every(2.0, slowly, share=share)
     every.run_if_due()
     assert every.next_at - clock[0] == pytest.approx(again_after)
+
+
+def leader(catalogue: Catalogue) -> str | None:
+    with catalogue.transaction() as session:
+        row = last(session, RECONCILER)
+        return row.details["holder"] if row and now() - row.at < LEASE else None
+
+
+def test_there_is_one_leader_and_a_second_reconciler_takes_over_within_ten_seconds(catalogue: Catalogue) -> None:
+    nowhere = Prefect("http://127.0.0.1:9/api")
+    with catalogue.transaction() as session:
+        assert hold_lease(session, RECONCILER, DEAD, now=now())
+    with looping(Reconciler(catalogue, nowhere)), looping(Reconciler(catalogue, nowhere)):
+        assert leader(catalogue) == str(DEAD), "its lease goes on for a while"
+        leads = wait_until(lambda: leader(catalogue) not in (None, str(DEAD)) and leader(catalogue), "one", seconds=10)
+        seen = {leader(catalogue) for _ in wait_for_renewals(catalogue, 3)}
+        assert seen == {leads}
+    nowhere.close()
+
+
+def test_one_that_is_stopped_hands_over_at_once(catalogue: Catalogue) -> None:
+    nowhere = Prefect("http://127.0.0.1:9/api")
+    with looping(Reconciler(catalogue, nowhere)):
+        wait_until(lambda: leader(catalogue), "it to lead")
+    assert leader(catalogue) is None
+    nowhere.close()
+
+
+def wait_for_renewals(catalogue: Catalogue, count: int) -> Iterator[None]:
+    """Yields after each of so many renewals of the lease."""
+
+    def renewed() -> float:
+        with catalogue.transaction() as session:
+            row = last(session, RECONCILER)
+        return row.at.timestamp() if row else 0.0
+
+    for _ in range(count):
+        before = renewed()
+        wait_until(lambda before=before: renewed() > before, "the lease to be renewed")  # type: ignore[misc]
+        yield
+
+
+class JumpingClock(Clock):
+    """PostgreSQL's clock is set by an hour, once, when the test says so."""
+
+    jump = timedelta(0)
+
+    def compare(self, session: Session) -> timedelta:
+        moved, self.jump = self.jump, timedelta(0)
+        return super().compare(session) + moved
+
+
+def test_when_a_clock_is_set_workers_get_time_to_be_heard_of_again(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = JumpingClock()
+    monkeypatch.setattr("reconciler.loop.CLOCK", clock)
+    nowhere, built = Prefect("http://127.0.0.1:9/api"), Counter[str]()
+    reconciler = Reconciler(catalogue, nowhere)
+    passes = reconciler._passes
+
+    def counted(_self: Reconciler) -> list[Every]:
+        built["passes"] += 1
+        return passes()
+
+    monkeypatch.setattr(Reconciler, "_passes", counted)
+    with looping(reconciler):
+        wait_until(lambda: leader(catalogue), "it to lead")
+        before = built["passes"]
+        clock.jump = -timedelta(hours=1)
+        wait_until(lambda: built["passes"] > before, "the passes to begin anew, with their grace")
+    nowhere.close()

@@ -12,6 +12,7 @@ from db.runs import Ending, RunKey
 from db.states import Outcome, RunState, Trigger
 from reconciler import due_times as serving
 from reconciler import runs as passes
+from reconciler.tasks import deploy_changes
 from reconciler.workers import declare_lost
 from tests.reconciler.conftest import World, now
 
@@ -62,12 +63,30 @@ def state_in_prefect(world: World, run_id: UUID) -> str:
     return str(world.call("GET", f"/flow_runs/{run_id}")["state_name"])
 
 
+def instants(world: World, deployment_id: UUID | None) -> list[datetime]:
+    """At which Prefect has runs of the deployment."""
+    return sorted(datetime.fromisoformat(run["expected_start_time"]) for run in flow_runs(world, deployment_id))
+
+
+def test_a_one_shot_waits_in_prefect_from_its_deployment_on_and_follows_its_edits(world: World) -> None:
+    first, second = now() + timedelta(days=9), now() + timedelta(days=3)
+    task = world.deployed(schedule={"kind": "once", "at": first.isoformat()})
+    assert instants(world, task.deployment_id) == [first]
+    world.edit(task.id, schedule={"kind": "once", "at": second.isoformat()})
+    deploy_changes(world.catalogue, world.prefect)
+    assert instants(world, task.deployment_id) == [second]
+    world.edit(task.id, schedule={"kind": "manual"})
+    deploy_changes(world.catalogue, world.prefect)
+    assert instants(world, task.deployment_id) == []
+
+
 def test_a_due_time_of_the_next_minute_gets_one_run_however_often_it_is_served(world: World) -> None:
     task = world.deployed(schedule=once_in(30))
+    [run] = flow_runs(world, task.deployment_id)
+    world.call("DELETE", f"/flow_runs/{run['id']}")
     assert serve(world, now()) == 1
     assert serve(world, now()) == 0
-    found = flow_runs(world, task.deployment_id)
-    assert [datetime.fromisoformat(run["expected_start_time"]) for run in found] == [task.spec.schedule.value().at]  # type: ignore[union-attr]
+    assert instants(world, task.deployment_id) == [task.spec.schedule.value().at]  # type: ignore[union-attr]
 
 
 def test_our_key_of_a_cron_run_is_the_one_that_prefects_scheduler_uses(world: World) -> None:
@@ -88,8 +107,8 @@ def test_a_run_asked_for_is_made_once_and_answers_by_its_requests_id(world: Worl
     task = world.deployed(schedule={"kind": "manual"})
     with world.catalogue.transaction() as session:
         request = run_requests.request_run(session, task.id, actor="test", now=now())
-    assert passes.make_requested(world.catalogue, world.prefect) == 1
-    assert passes.make_requested(world.catalogue, world.prefect) == 0
+    assert passes.make_requested(world.catalogue, world.prefect, now=now()) == 1
+    assert passes.make_requested(world.catalogue, world.prefect, now=now()) == 0
     with world.catalogue.transaction() as session:
         run = run_requests.resolve(session, request)
     assert (run.trigger, run.state) == (Trigger.MANUAL, RunState.SCHEDULED)
@@ -100,7 +119,7 @@ def test_a_run_that_waits_is_cancelled_in_both(world: World) -> None:
     task = world.deployed(schedule={"kind": "manual"})
     with world.catalogue.transaction() as session:
         request = run_requests.request_run(session, task.id, actor="test", now=now())
-    passes.make_requested(world.catalogue, world.prefect)
+    passes.make_requested(world.catalogue, world.prefect, now=now())
     with world.catalogue.transaction() as session:
         run = run_requests.cancel(session, request, now=now())
     assert passes.cancel_requested(world.catalogue, world.prefect, now=now()) == 1

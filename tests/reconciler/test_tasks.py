@@ -2,8 +2,10 @@
 
 import pytest
 
-from db import tasks
+from db import run_requests, runs, tasks
+from db.states import RunState
 from db.tables import AuditEntry
+from reconciler.runs import make_requested
 from reconciler.tasks import MARKER, deploy_changes, resume_tasks
 from tests.reconciler.conftest import World, now
 
@@ -104,6 +106,58 @@ def test_an_edit_made_in_prefect_becomes_an_edit_of_the_task(world: World) -> No
     assert edited.spec.action.model_dump()["command"] == "echo changed"
     assert edited.deployed
     assert world.agree() == 0
+
+
+def test_a_schedule_switched_off_in_prefect_is_a_pause_and_our_resume_switches_it_on(world: World) -> None:
+    task = world.deployed()
+    [schedule] = world.deployment(task)["schedules"]
+    world.call("PATCH", f"/deployments/{task.deployment_id}/schedules/{schedule['id']}", {"active": False})
+    world.agree()
+    paused = world.task(task.id).spec
+    assert paused.paused
+    assert paused.schedule == task.spec.schedule
+    with world.catalogue.transaction() as session:
+        tasks.resume_task(session, task.id, actor="test", now=now())
+    deploy_changes(world.catalogue, world.prefect)
+    after = world.deployment(task)
+    assert (after["paused"], [entry["active"] for entry in after["schedules"]]) == (False, [True])
+    assert [entry["id"] for entry in after["schedules"]] == [schedule["id"]]
+    assert world.agree() == 0
+
+
+def test_a_deployment_that_was_made_after_they_were_listed_is_not_taken_for_deleted(world: World) -> None:
+    task = world.deployed()
+    listed = world.prefect.deployments
+    world.prefect.deployments = lambda: iter([])  # type: ignore[method-assign]
+    world.agree()
+    world.prefect.deployments = listed  # type: ignore[method-assign]
+    assert world.task(task.id).deleted_at is None
+
+
+def test_a_database_that_goes_in_the_midst_of_a_pass_takes_no_task_with_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = world.deployed()
+    monkeypatch.setattr("reconciler.tasks._notice_another_database", lambda *_: None)
+    world.call("DELETE", f"/deployments/{task.deployment_id}")
+    world.call("DELETE", f"/variables/name/{MARKER}")
+    world.agree()
+    assert world.task(task.id).deleted_at is None
+
+
+def test_runs_that_wait_in_a_database_that_is_lost_are_made_again(world: World) -> None:
+    task = world.deployed(schedule={"kind": "manual"})
+    with world.catalogue.transaction() as session:
+        request = run_requests.request_run(session, task.id, actor="test", now=now())
+    make_requested(world.catalogue, world.prefect, now=now())
+    world.call("DELETE", f"/deployments/{task.deployment_id}")
+    world.call("DELETE", f"/variables/name/{MARKER}")
+    world.agree()
+    assert make_requested(world.catalogue, world.prefect, now=now()) == 1
+    with world.catalogue.transaction() as session:
+        run = run_requests.resolve(session, request)
+        assert [one.state for one in runs.list_runs(session, task_id=task.id).items].count(RunState.SCHEDULED) == 1
+    assert world.call("GET", f"/flow_runs/{run.id}")["state_type"] == "SCHEDULED"
 
 
 def test_where_both_were_edited_the_catalogue_wins_and_the_audit_says_so(world: World) -> None:

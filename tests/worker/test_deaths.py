@@ -5,9 +5,11 @@ from typing import Any
 
 import psutil
 import pytest
+from sqlalchemy import update
 
 from db import workers
 from db.states import Outcome, RunState
+from db.tables import Run
 from tests.reconciler.conftest import now
 from tests.waiting import wait_until
 from tests.worker.conftest import Workplace, alive
@@ -99,3 +101,65 @@ def test_a_worker_that_was_declared_lost_ends_what_it_runs_and_goes_on_under_a_n
     assert after.id != before
     other = workplace.world.create("other", action=shell("true"), schedule=once_in(2))
     assert workplace.ended(other)[0].state == RunState.COMPLETED
+
+
+def test_a_task_that_must_run_at_least_once_goes_on_elsewhere_as_attempt_2(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = workplace.start_worker("w1")
+    command = 'test "$DUETIME_ATTEMPT" = 2 || sleep 300; echo "$DUETIME_ATTEMPT $DUETIME_DUE_AT"'
+    task, _ = running(workplace, command, on_crash="rerun")
+    workplace.start_worker("w2")
+    monkeypatch.setattr(workers, "LOST_AFTER", timedelta(seconds=6))
+    first.kill()
+    rerun, crashed = workplace.ended(task, count=2, seconds=60)
+    if rerun.state == RunState.CRASHED:
+        rerun, crashed = crashed, rerun
+    assert (crashed.state, crashed.worker) == (RunState.CRASHED, "w1")
+    assert (rerun.state, rerun.worker, rerun.trigger, rerun.attempt) == (RunState.COMPLETED, "w2", "rerun", 2)
+    assert (rerun.rerun_of, rerun.due_at) == (crashed.id, crashed.due_at)
+    assert [line.partition(" ")[0] for line in workplace.lines_of(rerun.id)][1:] == ["2"]
+    [row] = workplace.due_times_of(task)
+    assert (row.outcome, row.run_id) == (Outcome.RAN, rerun.id)
+    workplace.prefect_says(crashed.id, "Crashed")
+    workplace.prefect_says(rerun.id, "Completed")
+
+
+def waiting_for_attempt_2(workplace: Workplace, *, delay: int) -> tuple[Any, Any]:
+    """A task that fails at first, and its run, between two attempts."""
+    command = 'test "$DUETIME_ATTEMPT" = 2'
+    task = workplace.world.create(action=shell(command), schedule=once_in(2), retries=1, retry_delay_seconds=delay)
+
+    def look() -> Any:
+        return next((run for run in workplace.runs_of(task) if run.state == RunState.RETRYING), None)
+
+    return task, wait_until(look, "the run to wait for its second attempt")
+
+
+def test_the_next_attempt_is_made_elsewhere_when_the_worker_dies_before_it(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = workplace.start_worker("w1")
+    task, before = waiting_for_attempt_2(workplace, delay=300)
+    with workplace.catalogue.transaction() as session:
+        session.execute(update(Run).where(Run.id == before.id).values(retry_at=now()))
+    workplace.start_worker("w2")
+    monkeypatch.setattr(workers, "LOST_AFTER", timedelta(seconds=6))
+    first.kill()
+    after = {run.state: run for run in workplace.ended(task, count=2, seconds=60)}
+    rerun = after[RunState.COMPLETED]
+    assert (rerun.worker, rerun.attempt, rerun.rerun_of) == ("w2", 2, before.id)
+    assert [row.outcome for row in workplace.due_times_of(task)] == [Outcome.RAN]
+
+
+def test_a_stopped_worker_hands_on_what_waits_for_another_attempt_and_its_delay_counts(workplace: Workplace) -> None:
+    first = workplace.start_worker("w1", DUETIME_STOP_GRACE_SECONDS="60")
+    task, before = waiting_for_attempt_2(workplace, delay=12)
+    assert first.terminate() == 0
+    workplace.start_worker("w2")
+    after = {run.state: run for run in workplace.ended(task, count=2, seconds=40)}
+    rerun = after[RunState.COMPLETED]
+    assert "another worker" in (after[RunState.CRASHED].error or "")
+    assert (rerun.worker, rerun.attempt, rerun.rerun_of) == ("w2", 2, before.id)
+    assert rerun.started_at is not None
+    assert rerun.started_at - before.started_at > timedelta(seconds=9)

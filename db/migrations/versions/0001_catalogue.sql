@@ -34,6 +34,7 @@ CREATE TABLE due_times (
     CONSTRAINT due_times_not_run_for_a_reason CHECK (outcome NOT IN ('skipped', 'missed') OR reason IS NOT NULL)
 ) PARTITION BY RANGE (due_at);
 CREATE INDEX due_times_open ON due_times (due_at, task_id) WHERE outcome IN ('pending', 'running');
+CREATE INDEX due_times_open_of_task ON due_times (task_id, due_at) WHERE outcome IN ('pending', 'running');
 
 CREATE TABLE heartbeats (
     part TEXT NOT NULL,
@@ -78,6 +79,9 @@ CREATE TABLE runs (
     ended_at TIMESTAMP WITH TIME ZONE,
     worker_id UUID,
     worker TEXT,
+    held_at TIMESTAMP WITH TIME ZONE,
+    retry_at TIMESTAMP WITH TIME ZONE,
+    rerun_of UUID,
     exit_code INTEGER,
     error TEXT,
     cancel_requested_at TIMESTAMP WITH TIME ZONE,
@@ -141,6 +145,8 @@ CREATE TABLE revisions (
     actor TEXT NOT NULL,
     change TEXT NOT NULL,
     spec JSONB NOT NULL,
+    pause_reason TEXT,
+    paused_until TIMESTAMP WITH TIME ZONE,
     CONSTRAINT revisions_pkey PRIMARY KEY (task_id, version),
     CONSTRAINT revisions_task_id_fkey FOREIGN KEY(task_id) REFERENCES tasks (id) ON DELETE CASCADE
 );
@@ -150,13 +156,20 @@ CREATE TABLE run_requests (
     task_id UUID NOT NULL,
     requested_at TIMESTAMP WITH TIME ZONE NOT NULL,
     actor TEXT NOT NULL,
+    trigger TEXT NOT NULL,
+    due_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    not_before TIMESTAMP WITH TIME ZONE NOT NULL,
+    attempt INTEGER NOT NULL,
+    rerun_of UUID,
     run_id UUID,
     refused TEXT,
     CONSTRAINT run_requests_pkey PRIMARY KEY (id),
+    CONSTRAINT run_requests_only_a_rerun_goes_on_with_a_run CHECK ((rerun_of IS NULL) = (trigger = 'manual')),
     CONSTRAINT run_requests_task_id_fkey FOREIGN KEY(task_id) REFERENCES tasks (id) ON DELETE CASCADE
 );
 CREATE INDEX run_requests_by_run ON run_requests (run_id);
-CREATE INDEX run_requests_open ON run_requests (requested_at) WHERE run_id IS NULL AND refused IS NULL;
+CREATE UNIQUE INDEX run_requests_one_rerun ON run_requests (rerun_of);
+CREATE INDEX run_requests_open ON run_requests (not_before) WHERE run_id IS NULL AND refused IS NULL;
 
 CREATE TABLE task_status (
     task_id UUID NOT NULL,

@@ -1,0 +1,56 @@
+"""The ledger as it is shown: newest first, and counted."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import func, select, true
+from sqlalchemy.orm import Session
+
+from db.due_times import instant_in
+from db.pages import Page, encode_cursor
+from db.states import Outcome
+from db.tables import DueTime, TaskStatus
+
+
+def newest(
+    session: Session, task_id: UUID, *, now: datetime, limit: int = 20, cursor: str | None = None
+) -> Page[DueTime]:
+    """A page of the due times that have come, newest first.
+
+    Raises:
+        BadCursor: the cursor is not one of ours.
+    """
+    query = select(DueTime).where(DueTime.task_id == task_id, DueTime.due_at <= now)
+    if cursor is not None:
+        query = query.where(DueTime.due_at < instant_in(cursor))
+    rows = session.scalars(query.order_by(DueTime.due_at.desc()).limit(limit + 1)).all()
+    more = len(rows) > limit
+    return Page(rows[:limit], encode_cursor(rows[limit - 1].due_at.isoformat()) if more else None)
+
+
+def upcoming(session: Session, task_id: UUID, *, after: datetime, limit: int = 3) -> Sequence[DueTime]:
+    """The due times that are still to come, soonest first."""
+    query = select(DueTime).where(
+        DueTime.task_id == task_id, DueTime.due_at > after, DueTime.outcome == Outcome.PENDING
+    )
+    return session.scalars(query.order_by(DueTime.due_at).limit(limit)).all()
+
+
+def count_outcomes(session: Session, task_id: UUID, *, since: datetime, until: datetime) -> dict[Outcome, int]:
+    """How many due times of a task came to each outcome, later than an instant and up to another."""
+    query = select(DueTime.outcome, func.count()).where(
+        DueTime.task_id == task_id, DueTime.due_at > since, DueTime.due_at <= until
+    )
+    return {Outcome(outcome): count for outcome, count in session.execute(query.group_by(DueTime.outcome))}
+
+
+def count_all_outcomes(session: Session, *, since: datetime, until: datetime) -> dict[Outcome, int]:
+    """The same of all tasks. There is no index by time alone, so it goes from task to task."""
+    of_one = (
+        select(DueTime.outcome)
+        .where(DueTime.task_id == TaskStatus.task_id, DueTime.due_at > since, DueTime.due_at <= until)
+        .lateral()
+    )
+    query = select(of_one.c.outcome, func.count()).select_from(TaskStatus).join(of_one, true())
+    return {Outcome(outcome): count for outcome, count in session.execute(query.group_by(of_one.c.outcome))}
