@@ -13,6 +13,7 @@ from dashboard.text import escape_markdown
 from dashboard.viewer import ACTOR
 from db import run_requests, tasks
 from db.errors import CatalogueError
+from db.states import Missed
 
 T = TypeVar("T")
 
@@ -31,8 +32,8 @@ def pause(task_id: UUID, *, reason: str = "", until: datetime | None = None) -> 
     )
 
 
-def resume(task_id: UUID) -> None:
-    _perform(lambda session, at: tasks.resume_task(session, task_id, actor=ACTOR, now=at), "Resumed.")
+def resume(task_id: UUID, missed: Missed = Missed.NONE) -> None:
+    _perform(lambda session, at: tasks.resume_task(session, task_id, missed=missed, actor=ACTOR, now=at), "Resumed.")
 
 
 def delete(task_id: UUID) -> bool:

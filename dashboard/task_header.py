@@ -11,10 +11,12 @@ import streamlit as st
 from dashboard import commands, components, navigation, undo
 from dashboard.badges import pause_in_words, task_badges
 from dashboard.components import CellKind
-from dashboard.context import now
+from dashboard.context import catalogue, now
 from dashboard.moments import in_full, moment, zone_of
 from dashboard.text import escape_markdown
+from db import due_times, revisions
 from db.schedules import in_words
+from db.states import Missed
 from db.task_views import TaskView
 
 PREFECT_URL = "DUETIME_PREFECT_URL"
@@ -55,7 +57,7 @@ def _buttons(task: TaskView, zone: str) -> None:
         args=(task.id,),
     )
     if task.spec.paused:
-        st.button("Resume", icon=":material/resume:", key="resume", on_click=commands.resume, args=(task.id,))
+        _resume_button(task.id)
     elif st.button("Pause", icon=":material/pause:", key="pause"):
         _pause_dialog(task.id, zone)
     if st.button("Edit", icon=":material/edit:", key="edit"):
@@ -65,6 +67,16 @@ def _buttons(task: TaskView, zone: str) -> None:
     st.button(
         "", icon=":material/delete:", key="delete", help="Delete", on_click=_delete, args=(task.id, task.spec.name)
     )
+
+
+def _resume_button(task_id: UUID) -> None:
+    """At once where nothing passed meanwhile, else with a question."""
+    with catalogue().transaction() as session:
+        missed = due_times.count_skipped(session, task_id, paused_at=revisions.paused_since(session, task_id))
+    if missed == 0:
+        st.button("Resume", icon=":material/resume:", key="resume", on_click=commands.resume, args=(task_id,))
+    elif st.button("Resume", icon=":material/resume:", key="resume"):
+        _resume_dialog(task_id, missed)
 
 
 def _run_now(task_id: UUID) -> None:
@@ -120,6 +132,26 @@ def _pause_dialog(task_id: UUID, zone: str) -> None:
             st.rerun()
         if st.button("Pause", type="primary", key="pause_confirm", disabled=is_over):
             commands.pause(task_id, reason=reason or "", until=until)
+            st.rerun()
+
+
+@st.dialog("Resume this task", icon=":material/resume:")
+def _resume_dialog(task_id: UUID, missed: int) -> None:
+    passed = "One due time" if missed == 1 else f"{missed:,} due times"
+    st.markdown(f"{passed} passed during the pause.")
+    choices = {
+        "Leave them": Missed.NONE,
+        "Run the last one": Missed.LAST,
+        "Run each, one after the other": Missed.ALL,
+    }
+    if missed == 1:
+        choices = {"Leave it": Missed.NONE, "Run it now": Missed.LAST}
+    choice = st.radio("What to do about that", list(choices), key="resume_missed")
+    with st.container(horizontal=True, horizontal_alignment="right"):
+        if st.button("Cancel", key="resume_cancel"):
+            st.rerun()
+        if st.button("Resume", type="primary", key="resume_confirm"):
+            commands.resume(task_id, choices[choice])
             st.rerun()
 
 

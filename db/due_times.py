@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import case, delete, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, case, delete, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -134,12 +134,7 @@ def reopen(session: Session, task_id: UUID, *, paused_at: datetime, missed: Miss
     """Has what was skipped in a pause that began at an instant run all the same: nothing, the last one, or all."""
     if missed is Missed.NONE:
         return
-    skipped = (
-        DueTime.task_id == task_id,
-        DueTime.outcome == Outcome.SKIPPED,
-        DueTime.reason == Reason.PAUSED,
-        DueTime.decided_at > paused_at,
-    )
+    skipped = _skipped_in_pause(task_id, paused_at)
     wanted = select(DueTime.due_at).where(*skipped).order_by(DueTime.due_at.desc())
     if missed is Missed.LAST:
         wanted = wanted.limit(1)
@@ -148,6 +143,16 @@ def reopen(session: Session, task_id: UUID, *, paused_at: datetime, missed: Miss
         .where(*skipped, DueTime.due_at.in_(wanted))
         .values(outcome=Outcome.PENDING, reason=Reason.RESUMED, decided_at=None)
     )
+
+
+def count_skipped(session: Session, task_id: UUID, *, paused_at: datetime) -> int:
+    """How many due times were skipped in a pause that began at an instant, so far."""
+    return session.scalar(select(func.count()).where(*_skipped_in_pause(task_id, paused_at))) or 0
+
+
+def _skipped_in_pause(task_id: UUID, paused_at: datetime) -> tuple[ColumnElement[bool], ...]:
+    skipped = (DueTime.outcome == Outcome.SKIPPED, DueTime.reason == Reason.PAUSED)
+    return (DueTime.task_id == task_id, *skipped, DueTime.decided_at > paused_at)
 
 
 def extend(session: Session, *, now: datetime, limit: int = EXTENDED_AT_ONCE) -> int:

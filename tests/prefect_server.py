@@ -24,6 +24,8 @@ class PrefectServer:
     home: Path
     port: int
     process: "subprocess.Popen[bytes] | None" = None
+    has_scheduler: bool = True
+    """Whether its scheduler service runs."""
 
     @property
     def url(self) -> str:
@@ -52,6 +54,7 @@ class PrefectServer:
             "PREFECT_SERVER_API_PORT": str(self.port),
             "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
             "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+            "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": str(self.has_scheduler).lower(),
         }
         words = ["-m", "uvicorn", "--factory", "prefect.server.api.server:create_app", "--log-level", "warning"]
         with (self.home / "server.log").open("ab") as log:

@@ -11,7 +11,9 @@ from starlette.testclient import TestClient
 
 from dashboard.api.app import create_api
 from dashboard.gate import Gate, GateSettings
+from db import tasks
 from db.engine import Catalogue
+from db.specs import parse_task
 from tests.api.conftest import created, document
 
 
@@ -186,7 +188,7 @@ def test_a_pause_has_a_reason_and_an_end_and_a_resume_takes_both_away(api: TestC
     assert (past.status_code, past.json()["errors"][0]["field"]) == (422, "until")
     for verb in ("pause", "resume"):
         assert api.post(f"/tasks/{task['id']}/{verb}").status_code == 200, "an empty body means the defaults"
-    refused = api.post(f"/tasks/{task['id']}/resume", json={"missed": "all"})
+    refused = api.post(f"/tasks/{task['id']}/resume", json={"missed": "some"})
     assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "missed")
 
 
@@ -244,3 +246,18 @@ def test_a_change_is_noted_under_the_name_that_came_with_the_password_and_no_oth
     assert client.post(f"{url}/pause", headers=pretended).status_code == 200
     found = client.get(f"{url}/revisions", headers=pretended).json()["items"]
     assert [one["actor"] for one in found] == ["api", "api:ada"]
+
+
+@pytest.mark.parametrize(("missed", "pending"), [("none", 0), ("last", 1), ("all", 3)])
+def test_a_resume_says_what_becomes_of_the_due_times_that_passed(
+    api: TestClient, catalogue: Catalogue, missed: str, pending: int
+) -> None:
+    began = datetime.now(UTC).replace(second=30, microsecond=0) - timedelta(minutes=3)
+    minutely = document(schedule={"kind": "cron", "cron": "* * * * *", "timezone": "UTC"})
+    with catalogue.transaction() as session:
+        task_id = tasks.create_task(session, parse_task(minutely), actor="anna", now=began)
+        tasks.pause_task(session, task_id, actor="anna", now=began)
+    assert api.post(f"/tasks/{task_id}/resume", json={"missed": missed}).status_code == 200
+    to = datetime.now(UTC).isoformat()
+    ledger = api.get(f"/tasks/{task_id}/due-times", params={"to": to}).json()["items"]
+    assert [row["outcome"] for row in ledger] == ["skipped"] * (3 - pending) + ["pending"] * pending

@@ -3,7 +3,7 @@
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,7 @@ class Workplace:
     world: World
     server: PrefectServer
     home: Path
+    stop_reconciler: Callable[[], None]
     started: list[WorkerProcess] = field(default_factory=list)
 
     @property
@@ -138,13 +139,17 @@ def workplace(world: World, prefect_server: PrefectServer, tmp_path: Path) -> It
     reconciler = Reconciler(world.catalogue, world.prefect)
     thread = threading.Thread(target=reconciler.run, name="reconciler")
     thread.start()
-    place = Workplace(world, prefect_server, tmp_path)
+
+    def stop_reconciler() -> None:
+        reconciler.stop()
+        thread.join(30)
+
+    place = Workplace(world, prefect_server, tmp_path, stop_reconciler)
     yield place
     for worker in place.started:
         if worker.process.poll() is None:
             worker.kill()
-    reconciler.stop()
-    thread.join(30)
+    stop_reconciler()
 
 
 def alive(pid: int) -> bool:
