@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from time import monotonic
@@ -45,9 +45,12 @@ class Held:
 class Holdings:
     """Takes runs, waits for their exact instants, claims them and sees them through."""
 
-    def __init__(self, *, records: Records, logbook: Logbook, teller: Teller, slots: int) -> None:
+    def __init__(
+        self, *, records: Records, logbook: Logbook, teller: Teller, slots: int, room_made: Callable[[], None]
+    ) -> None:
         self._records, self._logbook, self._teller = records, logbook, teller
         self._slots = asyncio.Semaphore(slots)
+        self._room_made = room_made
         self._held: dict[UUID, Held] = {}
         self._set_aside: dict[UUID, float] = {}
 
@@ -124,6 +127,8 @@ class Holdings:
             log.exception("Run %s could not be seen through", run_id)
         finally:
             del self._held[run_id]
+            if is_late(held.offer, now=now()):
+                self._room_made()
 
     async def _claim_and_execute(self, held: Held) -> None:
         again_after = AGAIN_AFTER_SECONDS

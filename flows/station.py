@@ -49,9 +49,15 @@ class Station:
         self._teller = Teller(
             self._prefect, self._records, stopped_in_prefect=lambda run_id: self._holdings.cancel([run_id])
         )
-        self._holdings = Holdings(records=self._records, logbook=self._logbook, teller=self._teller, slots=slots)
-        self._listener_url = database_url
         self._poll_now, self._watch_now = asyncio.Event(), asyncio.Event()
+        self._holdings = Holdings(
+            records=self._records,
+            logbook=self._logbook,
+            teller=self._teller,
+            slots=slots,
+            room_made=self._poll_now.set,
+        )
+        self._listener_url = database_url
         self._limited, self._limits_read_at = False, float("-inf")
         self._prefect_answers = True
 

@@ -21,6 +21,7 @@ from reconciler.prefect import FlowRun, Prefect, PrefectRefused
 log = logging.getLogger(__name__)
 
 SETTLED_AT_ONCE = 500
+AHEAD_OF_A_TASK = 5
 CLEARED_AT_ONCE = 500
 EXTENSIONS_AT_MOST = 20
 LOOK_AHEAD = timedelta(seconds=70)
@@ -51,10 +52,10 @@ Decision = Settle | Start
 def decide(expected: Sequence[Expected], scheduled: Sequence[FlowRun], *, now: datetime) -> list[Decision]:
     """What is to be done about these due times, given the runs that Prefect has for them. Pure.
 
-    They come oldest first for each task. Of a task that catches up, one run at a time is made.
+    They come oldest first for each task. A task that catches up has few runs made ahead, because one waits for another.
     """
     have = {(run.deployment_id, run.expected_start_time) for run in scheduled}
-    catching_up: set[UUID] = set()
+    catching_up: Counter[UUID] = Counter()
     decisions: list[Decision] = []
     waiting = Counter(one.task.work_pool for one in expected if _waits_in_prefect(one, have, now=now))
     for one in expected:
@@ -62,14 +63,14 @@ def decide(expected: Sequence[Expected], scheduled: Sequence[FlowRun], *, now: d
         refused = _refused(one, now=now) if one.due_at <= now else None
         if refused is not None:
             decisions.append(Settle(one, refused))
-        elif one.deployment_id is None or (late and one.task_id in catching_up):
+        elif one.deployment_id is None or (late and catching_up[one.task_id] >= AHEAD_OF_A_TASK):
             continue
         elif (one.deployment_id, one.due_at) not in have:
             if not late or waiting[one.task.work_pool] < AT_MOST_CAUGHT_UP:
                 decisions.append(Start(one, late))
             waiting[one.task.work_pool] += late
         if refused is None and late and one.task.overlap is not Overlap.ALLOW:
-            catching_up.add(one.task_id)
+            catching_up[one.task_id] += 1
     return decisions
 
 
