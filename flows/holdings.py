@@ -9,11 +9,11 @@ from time import monotonic
 from typing import Any
 from uuid import UUID
 
-from db.claims import LEDGER_TRIGGERS, Answer, Claimed, NotYet, Offer, StandDown
+from db.claims import Answer, Claimed, NotYet, Offer, StandDown
 from db.due_times import ON_TIME
 from db.errors import CatalogueUnavailable
 from db.runs import RunKey
-from db.states import RunState
+from db.states import RunState, Trigger
 from flows.executions import ClaimIsVoid, Execution
 from flows.logbook import Logbook
 from flows.prefect_server import Offered
@@ -171,7 +171,7 @@ class Holdings:
 
 def is_late(offer: Offer, *, now: datetime) -> bool:
     """Whether it executes a due time that was missed."""
-    return offer.trigger in LEDGER_TRIGGERS and now - offer.due_at > ON_TIME
+    return offer.trigger is Trigger.CATCH_UP or (offer.trigger is Trigger.SCHEDULE and now - offer.due_at > ON_TIME)
 
 
 async def until(instant: datetime) -> None:

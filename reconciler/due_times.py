@@ -75,7 +75,7 @@ def decide(expected: Sequence[Expected], scheduled: Sequence[FlowRun], *, now: d
 
 
 def _is_late(one: Expected, now: datetime) -> bool:
-    return now - one.due_at > ON_TIME
+    return one.waits_for is Reason.RESUMED or now - one.due_at > ON_TIME
 
 
 def _waits_in_prefect(one: Expected, have: Container[tuple[UUID | None, datetime]], *, now: datetime) -> bool:
