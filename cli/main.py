@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from cli.audit import add_audit_options
 from cli.console import Refused, complain
 from cli.postgres_errors import PostgresUnavailable
 from cli.settings import add_up_options, settings_of
@@ -17,6 +18,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if chosen.command == "migrate":
             return _migrate()
+        if chosen.command == "audit":
+            return _audit(chosen)
         try:
             settings = settings_of(chosen, os.environ)
         except ValueError as error:
@@ -37,6 +40,12 @@ def _migrate() -> int:
     return 0
 
 
+def _audit(chosen: argparse.Namespace) -> int:
+    from cli.audit import audit
+
+    return audit(chosen)
+
+
 def _parsers() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
     parser = argparse.ArgumentParser(prog="duetime", description="A distributed task scheduler.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
@@ -52,6 +61,14 @@ def _parsers() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
         description="Brings the database of DUETIME_DATABASE_URL up to date, and Prefect's: the one beside it, or that "
         "of DUETIME_PREFECT_DATABASE_URL, which is made if it is not there.",
     )
+    audit = commands.add_parser(
+        "audit",
+        help="ask the independent witness whether every due time is accounted for",
+        description="Recomputes every due time from the versions of the tasks that were in force, and compares with "
+        "the ledger and the runs. The exit code is 0 when everything agrees; 1 when something does not, and then "
+        "each discrepancy is printed; also 1, with nothing but a message on stderr, when there is no answer.",
+    )
+    add_audit_options(audit, os.environ)
     return parser, up
 
 

@@ -5,17 +5,18 @@ The task's row is locked first, so an edit, a pause or a delete is either before
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from db import due_times, runs, workers
-from db.due_times import FOREIGN, ON_TIME
+from db.due_times import is_foreign
+from db.policies import ON_TIME, Situation, refusal, waits
 from db.runs import RunKey
 from db.specs import AnyTask, parse_task
-from db.states import ACTIVE_STATES, Misfire, Outcome, Overlap, Reason, Trigger
+from db.states import ACTIVE_STATES, Outcome, Overlap, Reason, Trigger
 from db.tables import DueTime, Run, Task, TaskStatus
 
 LEDGER_TRIGGERS = (Trigger.SCHEDULE, Trigger.CATCH_UP)
@@ -80,81 +81,6 @@ class NotYet:
 Answer = Claimed | StandDown | Taken | NotYet
 
 
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """What a decision about a due time depends on."""
-
-    due_at: datetime
-    now: datetime
-    paused: bool
-    running: bool
-    """Whether a run of the task is going on, or was lost and goes on elsewhere in a moment."""
-    oldest_due_at: datetime | None
-    newest_due_at: datetime | None
-    """Of the pending due times that have passed."""
-    waits_for: Reason | None = None
-    """Why it is pending still, if somebody said so."""
-
-    @property
-    def late(self) -> timedelta:
-        return self.now - self.due_at
-
-    @property
-    def has_older(self) -> bool:
-        return self.oldest_due_at is not None and self.oldest_due_at < self.due_at
-
-    @property
-    def has_newer(self) -> bool:
-        return self.newest_due_at is not None and self.newest_due_at > self.due_at
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a due time is not run, and what the ledger says of it."""
-
-    outcome: Outcome
-    reason: Reason
-
-
-def refusal(task: AnyTask, situation: Situation) -> Refusal | None:
-    """Why this due time is not to be run, by the policies of its task; None where it is, now or in its turn. Pure."""
-    if situation.paused:
-        return Refusal(Outcome.SKIPPED, Reason.PAUSED)
-    if situation.waits_for is not Reason.RESUMED:
-        refused = _refused_as_late(task, situation)
-        if refused is not None:
-            return refused
-    if task.overlap is Overlap.SKIP and situation.running and not _in_line(task, situation):
-        return Refusal(Outcome.SKIPPED, Reason.OVERLAP)
-    return None
-
-
-def _refused_as_late(task: AnyTask, situation: Situation) -> Refusal | None:
-    late = situation.late
-    if task.max_lateness_seconds is not None and late > timedelta(seconds=task.max_lateness_seconds):
-        return Refusal(Outcome.MISSED, Reason.LATE)
-    if late <= ON_TIME or situation.waits_for is Reason.QUEUED:
-        return None  # what waits in line is no misfire: somebody was there to run it
-    if task.misfire is Misfire.SKIP:
-        return Refusal(Outcome.MISSED, Reason.LATE)
-    if task.misfire is Misfire.LATEST and situation.has_newer:
-        return Refusal(Outcome.SKIPPED, Reason.SUPERSEDED)
-    return None
-
-
-def waits(task: AnyTask, situation: Situation) -> bool:
-    """Whether this due time, which is to be run, has to wait for those before it. Pure."""
-    return _in_line(task, situation) and (situation.running or situation.has_older)
-
-
-def _in_line(task: AnyTask, situation: Situation) -> bool:
-    """Whether the task's due times are run one after the other: always, or while it catches up with each of them."""
-    if task.overlap is Overlap.QUEUE or task.overlap is Overlap.ALLOW:
-        return task.overlap is Overlap.QUEUE
-    behind = situation.late > ON_TIME or situation.has_older
-    return situation.waits_for is Reason.RESUMED or (task.misfire is Misfire.ALL and behind)
-
-
 def claim(
     session: Session, offer: Offer, claimant: Claimant, *, now: datetime, held_at: datetime | None = None
 ) -> Answer:
@@ -165,7 +91,7 @@ def claim(
     if workers.is_gone(session, claimant.id):
         return NotYet()  # until it has found out, and is another one
     row = session.execute(
-        select(Task, (TaskStatus.applied["schedule"].astext == FOREIGN).label("foreign"))
+        select(Task, is_foreign())
         .join(TaskStatus, TaskStatus.task_id == Task.id)
         .where(TaskStatus.deployment_id == offer.deployment_id)
         .with_for_update(of=Task, key_share=True)

@@ -15,6 +15,7 @@ from db.errors import BadCursor
 from db.notifications import Topic, notify, of
 from db.pages import Page, decode_cursor, encode_cursor
 from db.partitions import newest_instant, oldest_instant
+from db.policies import ON_TIME
 from db.schedules import due_times
 from db.specs import AnyTask, FieldError, InvalidTask, OnceSchedule, parse_task
 from db.states import Missed, Outcome, Reason
@@ -30,8 +31,6 @@ FOREIGN = "foreign"
 """The applied schedule of a deployment that Prefect alone can follow: its runs are nobody's due times."""
 EXTENDED_AT_ONCE = 200
 """Tasks in one transaction."""
-ON_TIME = timedelta(seconds=60)
-"""A due time that waits longer was missed, as far as `misfire` is concerned."""
 PLANNED_FOR_EVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
@@ -301,6 +300,11 @@ def put_in_line(session: Session, task_id: UUID, due_at: datetime) -> None:
         .where(DueTime.outcome == Outcome.PENDING, DueTime.reason.is_(None))
         .values(reason=Reason.QUEUED)
     )
+
+
+def is_foreign() -> Any:
+    """The column that says whether Prefect alone can follow the deployment's schedule."""
+    return (TaskStatus.applied["schedule"].astext == FOREIGN).label("foreign")
 
 
 def not_to_run(

@@ -4,6 +4,7 @@ Cron is evaluated here, in the task's time zone, and nowhere else. In the gap of
 valid instant; in the fold of autumn a fixed-time schedule fires on the first pass only and an every-n schedule on both.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,6 +27,7 @@ ALIASES = {
     "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
 }
+MINUTE = timedelta(minutes=1)
 DST_LOOKAHEAD = timedelta(days=396)
 WARNINGS_LOOK_AT = 1000
 UNITS = ((60, "minutes"), (24, "hours"), (31, "days"), (12, "months"), (7, "weekdays"), (60, "seconds"))
@@ -154,27 +156,67 @@ def is_due_at(
 
 
 def _instants(schedule: Cron, after: datetime) -> Iterator[datetime]:
-    zone = ZoneInfo(schedule.timezone)
-    once_in_fold = _is_fixed_time(schedule.cron)
-    # croniter drops fractions of a second, so an instant that it answers may not be later than `after`.
-    matches = croniter(
-        schedule.cron, _before_a_gap(after, zone), ret_type=datetime, max_years_between_matches=NEVER_AFTER_YEARS
-    )
-    last = after.astimezone(UTC)
-    while True:
-        try:
-            at = matches.get_next(datetime).astimezone(UTC)
-        except (CroniterBadDateError, ValueError, OverflowError):
-            return  # there is no such day, or the calendar has ended
-        if at > last and not (once_in_fold and at.astimezone(zone).fold):
+    zone, last = ZoneInfo(schedule.timezone), after.astimezone(UTC)
+    walls = _wall_times(schedule.cron, _before(after, zone))
+    for at in _passes(walls, zone, every_hour=_is_every_hour(schedule.cron), fixed=_is_fixed_time(schedule.cron)):
+        if at > last:
             last = at
             yield at
 
 
-def _before_a_gap(after: datetime, zone: ZoneInfo) -> datetime:
-    """The local time to count from: in the first minute after a gap, what moved out of it with its seconds may be due."""
-    local, earlier = after.astimezone(zone), (after - timedelta(minutes=1)).astimezone(zone)
-    return local if local.utcoffset() == earlier.utcoffset() else earlier
+def _before(after: datetime, zone: ZoneInfo) -> datetime:
+    """A time on the wall, from which on all that may come to be due later than this instant is found."""
+    local = after.astimezone(zone)
+    wall, a_minute_ago = (at.replace(tzinfo=None) for at in (local, (after - MINUTE).astimezone(zone)))
+    if wall - a_minute_ago > MINUTE:
+        return a_minute_ago  # it jumped, and what moved with its seconds is due within a minute
+    second_pass = local.replace(fold=1).astimezone(UTC) - local.replace(fold=0).astimezone(UTC)
+    return wall - second_pass
+
+
+def _wall_times(cron: str, after: datetime) -> Iterator[datetime]:
+    """The times, without a zone, that the expression matches. croniter finds them; its own zones lose due times."""
+    matches = croniter(cron, after, ret_type=datetime, max_years_between_matches=NEVER_AFTER_YEARS)
+    while True:
+        try:
+            yield matches.get_next(datetime)
+        except (CroniterBadDateError, ValueError, OverflowError):
+            return  # there is no such day, or the calendar has ended
+
+
+def _passes(walls: Iterator[datetime], zone: ZoneInfo, *, every_hour: bool, fixed: bool) -> Iterator[datetime]:
+    """The instants at which the clock shows these times, in order."""
+    again: list[datetime] = []
+    for wall in walls:
+        try:
+            first, second = (wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+        except OverflowError:
+            return  # in UTC the calendar has ended
+        if first < second:  # the clock shows it twice
+            yield first
+            again += [] if fixed else [second]
+            continue
+        yield from again
+        again = []
+        if first == second:
+            yield first
+        elif not every_hour:  # the clock never shows it
+            yield _end_of_gap(second, first, zone) + timedelta(seconds=wall.second)
+
+
+def _end_of_gap(earlier: datetime, later: datetime, zone: ZoneInfo) -> datetime:
+    """The instant between these at which the clock has jumped, to the second."""
+    before = earlier.astimezone(zone).utcoffset()
+    seconds = range(int((later - earlier).total_seconds()) + 1)
+
+    def has_jumped(second: int) -> bool:
+        return (earlier + timedelta(seconds=second)).astimezone(zone).utcoffset() != before
+
+    return earlier + timedelta(seconds=bisect_left(seconds, True, key=has_jumped))
+
+
+def _is_every_hour(cron: str) -> bool:
+    return ALIASES.get(cron, cron).split(" ")[1] in ("*", "*/1")
 
 
 def _is_fixed_time(cron: str) -> bool:

@@ -1,6 +1,6 @@
 """What Prefect says of runs that no worker of ours claimed: by hand, on stock workers, cancelled before they began."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import select
@@ -8,9 +8,10 @@ from sqlalchemy.orm import Session
 
 from db import due_times, runs
 from db.claims import LEDGER_TRIGGERS, Offer
+from db.due_times import is_foreign
 from db.partitions import newest_instant, oldest_instant
 from db.runs import Ending, RunKey
-from db.states import FINAL_STATES, RunState
+from db.states import FINAL_STATES, RunState, Trigger
 from db.tables import Run, Task, TaskStatus
 
 
@@ -28,13 +29,17 @@ class Sighting:
 def observe(session: Session, sighting: Sighting, *, now: datetime) -> bool:
     """Brings to the catalogue what happened to a run that no worker of ours claimed; False where there is no news."""
     offer = sighting.offer
-    task = session.scalar(
-        select(Task)
+    row = session.execute(
+        select(Task, is_foreign())
         .join(TaskStatus, TaskStatus.task_id == Task.id)
         .where(TaskStatus.deployment_id == offer.deployment_id)
-    )
-    if task is None:
+    ).first()
+    if row is None:
         return False
+    task: Task = row.Task
+    if row.foreign:
+        offer = replace(offer, trigger=Trigger.PREFECT)
+        sighting = replace(sighting, offer=offer)
     key = RunKey(offer.run_id, offer.due_at)
     run = session.get(Run, (key.id, key.due_at), populate_existing=True)
     if run is None:

@@ -10,8 +10,8 @@ from typing import Any
 from uuid import UUID
 
 from db.claims import Answer, Claimed, NotYet, Offer, StandDown
-from db.due_times import ON_TIME
 from db.errors import CatalogueUnavailable
+from db.policies import ON_TIME
 from db.runs import RunKey
 from db.states import RunState, Trigger
 from flows.executions import ClaimIsVoid, Execution

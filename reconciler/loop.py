@@ -3,11 +3,9 @@
 import logging
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from time import monotonic
-from uuid import UUID, uuid4
 
 from db import heartbeats, idempotency, partitions, workers
 from db.engine import Catalogue
@@ -15,14 +13,14 @@ from db.errors import CatalogueUnavailable
 from db.notifications import Listener, Topic
 from reconciler import due_times, runs, tasks
 from reconciler.auditing import Auditor
-from reconciler.clock import CLOCK, now
+from reconciler.clock import now
+from reconciler.lease import Lease
 from reconciler.prefect import Prefect, PrefectUnavailable
 from reconciler.workers import declare_lost
 
 log = logging.getLogger(__name__)
 
 PAUSE_SECONDS = 1.0
-EVEN_WITHIN = timedelta(seconds=5)
 EVERYTHING_AT_MOST = 0.1
 """The comparison of everything takes at most this part of the time, however much there is."""
 
@@ -55,36 +53,38 @@ class Reconciler:
     auditor: Auditor | None = None
     wake: threading.Event = field(default_factory=threading.Event)
     stopped: threading.Event = field(default_factory=threading.Event)
+    lease: Lease = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.lease = Lease(self.catalogue)
 
     def run(self) -> None:
         """Makes passes until it is stopped. Whatever does not answer is waited for."""
         listener = Listener(self.catalogue.url, self._hear).start()
-        passes = self._passes()
-        holder, leading, answering = uuid4(), False, True
+        self.lease.start()
+        passes, leading, answering = self._passes(), False, True
         while not self.stopped.is_set():
             try:
-                leads, continuous = self._hold_lease(holder)
-                if leads and not (leading and continuous):
+                if self.lease.leads and not leading:
                     log.info("This reconciler leads")
                     passes = self._passes()
-                leading = leads
+                leading = self.lease.leads
                 if leading:
                     self.one_pass(passes)
-                answering = self._answered(answering)
+                    answering = self._answered(answering)
             except CatalogueUnavailable as error:
-                # Nobody could beat or renew a lease meanwhile: whoever leads next begins as if it were new.
                 leading, answering = False, self._away(error, answering)
             except PrefectUnavailable as error:
                 answering = self._away(error, answering)
             except Exception:
                 log.exception("A pass failed; the next one tries again")
+            self.lease.note_progress()
             self._rest()
-        self._end(holder)
+        self._end()
         listener.stop()
 
-    def _end(self, holder: UUID) -> None:
-        with suppress(CatalogueUnavailable), self.catalogue.transaction() as session:
-            heartbeats.release_lease(session, heartbeats.RECONCILER, holder, now=now())
+    def _end(self) -> None:
+        self.lease.stop()
         if self.auditor is not None:
             self.auditor.close()
 
@@ -116,18 +116,7 @@ class Reconciler:
         self.wake.wait(PAUSE_SECONDS)
         self.wake.clear()
 
-    def _hold_lease(self, holder: UUID) -> tuple[bool, bool]:
-        """Whether this process leads, and whether time has gone on evenly since it was asked last.
-
-        It has not where a clock was set or the machine slept: then the others had no chance to be heard of, either.
-        """
-        with self.catalogue.transaction() as session:
-            jump = CLOCK.compare(session)
-            return heartbeats.hold_lease(session, heartbeats.RECONCILER, holder, now=now()), abs(jump) < EVEN_WITHIN
-
     def _passes(self) -> list[Every]:
-        # A worker is not lost because the catalogue was away and nobody could beat: everybody gets the time to.
-        grace = monotonic() + workers.LOST_AFTER.total_seconds()
         follow = Every(2, self._follow_runs)
 
         def deploy_changes() -> None:
@@ -137,7 +126,7 @@ class Reconciler:
         return [
             Every(1, lambda: tasks.resume_tasks(self.catalogue)),
             Every(1, lambda: due_times.write_ahead(self.catalogue, now=now())),
-            Every(5, lambda: declare_lost(self.catalogue, now=now()), next_at=grace),
+            Every(5, self._declare_lost),
             Every(60, self._audit),
             Every(3600, self._tidy),
             Every(0, deploy_changes),
@@ -148,15 +137,19 @@ class Reconciler:
             Every(5, lambda: tasks.reconcile_everything(self.catalogue, self.prefect), share=EVERYTHING_AT_MOST),
         ]
 
+    def _declare_lost(self) -> None:
+        # A worker is not lost because nobody could beat: everybody gets the time to.
+        if self.lease.steady_seconds > workers.LOST_AFTER.total_seconds():
+            declare_lost(self.catalogue, now=now())
+
     def _follow_runs(self) -> None:
-        at = now()
-        scheduled = runs.upcoming(self.prefect, now=at)
-        due_times.serve(self.catalogue, self.prefect, scheduled, now=at)
-        due_times.clear(self.catalogue, self.prefect, scheduled, now=at)
-        recent = runs.recent(self.prefect, since=at - timedelta(seconds=90))
-        runs.observe(self.catalogue, [*scheduled, *recent], now=at)
+        scheduled = runs.upcoming(self.prefect, now=now())
+        due_times.serve(self.catalogue, self.prefect, scheduled, now=now())
+        due_times.clear(self.catalogue, self.prefect, scheduled, now=now())
+        recent = runs.recent(self.prefect, since=now() - timedelta(seconds=90))
+        runs.observe(self.catalogue, [*scheduled, *recent], now=now())
         with self.catalogue.transaction() as session:
-            heartbeats.beat(session, heartbeats.PREFECT, now=at)
+            heartbeats.beat(session, heartbeats.PREFECT, now=now())
 
     def _audit(self) -> None:
         if self.auditor is not None:

@@ -59,7 +59,8 @@ class FlowRun:
             message=(document["state"] or {}).get("message") or "",
             idempotency_key=document["idempotency_key"] or "",
             auto_scheduled=bool(document["auto_scheduled"]),
-            start_time=_instant(document["start_time"]),
+            # Prefect gives a start to what was cancelled before it began, too.
+            start_time=_instant(document["start_time"]) if document["run_count"] else None,
             end_time=_instant(document["end_time"]),
         )
 

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from db import claims, due_times, runs, sync, tasks, workers
 from db.claims import Answer, Claimed, NotYet, Offer, StandDown, startable
 from db.due_times import not_to_run, pending_until, settle_many
+from db.policies import ON_TIME
 from db.runs import Ending
 from db.states import Missed, Outcome, Reason, RunState, Trigger
 from db.tables import Task
@@ -139,7 +140,7 @@ def test_of_a_task_with_many_only_the_oldest_go_before_those_of_others(session: 
     many = deployed(session, name="many", schedule={"kind": "cron", "cron": "* * * * * */5", "timezone": "UTC"})
     few = deployed(session, name="few")
     found = pending_until(session, until=BACK, now=BACK, limit=22)
-    overdue = [one.task_id for one in found if BACK - one.due_at >= due_times.ON_TIME]
+    overdue = [one.task_id for one in found if BACK - one.due_at >= ON_TIME]
     assert overdue[:4] == [many, few, many, few]
 
 

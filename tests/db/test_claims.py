@@ -13,8 +13,9 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from db import claims, runs, sync, tasks
-from db.claims import Claimant, Claimed, NotYet, Situation, StandDown, Taken, refusal, trigger_of
-from db.due_times import FOREIGN, ON_TIME
+from db.claims import Claimant, Claimed, NotYet, StandDown, Taken, trigger_of
+from db.due_times import FOREIGN
+from db.policies import ON_TIME, Situation, refusal
 from db.runs import Ending, RunKey
 from db.states import Misfire, Outcome, Overlap, Reason, RunState, Trigger
 from db.tables import DueTime

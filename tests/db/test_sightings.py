@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy.orm import Session
 
-from db import runs, sightings
+from db import due_times, runs, sightings, sync
 from db.claims import Offer
 from db.errors import RunNotFound
 from db.partitions import newest_instant, oldest_instant
@@ -107,3 +107,13 @@ def test_a_run_of_a_time_that_is_not_kept_is_no_news_and_no_error(session: Sessi
     for due_at in (oldest_instant(NOW) - seconds(1), newest_instant(NOW), NOW + timedelta(days=3000)):
         offer = an_offer(session, task_id, due_at, Trigger.PREFECT)
         assert not seen(session, offer, RunState.RUNNING, started_at=NOW)
+
+
+def test_a_run_of_a_schedule_that_prefect_alone_can_follow_is_nobodys_due_time(session: Session) -> None:
+    task_id = deployed(session)
+    version, deployment_id = 1, status(session, task_id).deployment_id
+    applied = {"schedule": due_times.FOREIGN}
+    sync.record_synced(session, task_id, version=version, deployment_id=deployment_id, applied=applied)
+    offer = an_offer(session, task_id, NOW + seconds(7))
+    assert seen(session, offer, RunState.RUNNING, started_at=NOW + seconds(8))
+    assert runs.get_run(session, offer.run_id).trigger == Trigger.PREFECT

@@ -207,6 +207,17 @@ def test_a_once_that_passed_in_the_trash_or_was_moved_was_never_due(session: Ses
     assert_all_accounted_for(session, 0, now=NOW + minutes(9))
 
 
+def test_an_edit_catches_up_with_a_once_that_passed_in_the_trash_only_if_it_is_about_when(session: Session) -> None:
+    task_id = deployed(session, schedule=once(NOW + minutes(2), run_if_past=True))
+    tasks.delete_task(session, task_id, actor="anna", now=NOW + minutes(1))
+    tasks.restore_task(session, task_id, actor="anna", now=NOW + minutes(3))
+    edit(session, task_id, now=NOW + minutes(4), description="the same moment")
+    assert_all_accounted_for(session, 0, now=NOW + minutes(5))
+    edit(session, task_id, now=NOW + minutes(6), starts_at=z(NOW + minutes(2)))
+    run_at(session, task_id, NOW + minutes(2), late=minutes(4))
+    assert_all_accounted_for(session, 1, now=NOW + minutes(9))
+
+
 def test_start_and_end_of_a_task_bound_what_is_due(session: Session) -> None:
     task_id = deployed(session, starts_at=z(NOW + minutes(2)), ends_at=z(NOW + minutes(3)))
     run_at(session, task_id, NOW + minutes(2))

@@ -230,6 +230,26 @@ def test_a_pending_due_time_needs_a_reason(
     assert (found.waiting, found.faults == ()) == (waits, waits)
 
 
+def test_what_waits_is_not_counted_as_waiting_where_it_was_executed_already() -> None:
+    at = NOW + minutes(1)
+    history = [a_version(schedule=once(at))]
+    run = SeenRun(UUID(int=2), TASK, at, "schedule", "completed", started_at=at, ended_at=at)
+    found = judged(Evidence(TASK, history, [LedgerRow(at, 1, "pending", "queued")], [run]))
+    assert (found.due_times, found.waiting, len(found.faults)) == (1, 0, 1)
+
+
+def test_a_pause_counts_that_was_in_force_when_it_was_due_or_when_it_was_decided() -> None:
+    at = NOW + minutes(1)
+    changes = [(1, "created", False), (30, "paused", True), (90, "resumed", False)]
+    history = [
+        a_version(number, at=NOW + seconds(after), change=change, schedule=once(at), paused=paused)
+        for number, (after, change, paused) in enumerate(changes, 1)
+    ]
+    for decided_at in (at, NOW + minutes(5)):
+        rows = [LedgerRow(at, 1, "skipped", "paused", None, decided_at)]
+        assert judged(Evidence(TASK, history, rows)).faults == ()
+
+
 def test_a_run_covers_its_time_give_or_take_a_second() -> None:
     evidence = Evidence(TASK, SHORT, busy=[Busy(NOW, NOW + seconds(10))])
     covered = [s for s in range(-3, 15) if is_busy(evidence, NOW + seconds(s))]

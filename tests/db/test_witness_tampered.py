@@ -273,6 +273,16 @@ def test_the_policy_is_the_one_in_force_when_it_was_decided(session: Session) ->
     assert "version 2 says max_lateness_seconds None" in the_only_one(session, now=LATER).what
 
 
+def test_a_pause_that_was_over_by_then_is_no_reason(session: Session) -> None:
+    task_id = deployed(session, schedule=once(DUE))
+    tasks.pause_task(session, task_id, until=DUE - seconds(1), actor="anna", now=NOW + seconds(1))
+    skipped = {"outcome": "skipped", "reason": "paused", "decided_at": DUE}
+    tamper(session, task_id, DUE, **skipped)
+    assert the_only_one(session, now=LATER).what.startswith("Skipped as paused")
+    session.execute(update(Revision).where(Revision.version == 2).values(paused_until=DUE + seconds(1)))
+    assert_all_accounted_for(session, 1, now=LATER)
+
+
 def test_a_worker_that_is_gone_with_its_run_is_found(session: Session) -> None:
     task_id = deployed(session, schedule=once(DUE))
     key, worker = start_at(session, task_id, DUE)

@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -11,12 +10,15 @@ from uuid import uuid4
 import psycopg
 import pytest
 from psycopg import sql
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from db import workers
 from db.clock import Clock
 from db.engine import Catalogue
 from db.heartbeats import LEASE, RECONCILER, hold_lease, last
+from db.tables import Heartbeat
+from reconciler.lease import STUCK_AFTER_SECONDS, Lease
 from reconciler.loop import Every, Reconciler
 from reconciler.prefect import Prefect
 from tests.reconciler.conftest import now
@@ -148,23 +150,47 @@ class JumpingClock(Clock):
         return super().compare(session) + moved
 
 
-def test_when_a_clock_is_set_workers_get_time_to_be_heard_of_again(
-    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def counter(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The monotonic counter, which tests push."""
+    counted = [1000.0]
+    monkeypatch.setattr("reconciler.lease.monotonic", lambda: counted[0])
+    return counted
+
+
+def test_nobody_is_silent_before_everything_went_on_evenly_for_as_long(
+    catalogue: Catalogue, counter: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = JumpingClock()
-    monkeypatch.setattr("reconciler.loop.CLOCK", clock)
-    nowhere, built = Prefect("http://127.0.0.1:9/api"), Counter[str]()
-    reconciler = Reconciler(catalogue, nowhere)
-    passes = reconciler._passes
+    monkeypatch.setattr("reconciler.lease.CLOCK", clock)
+    lease = Lease(catalogue)
+    for _ in range(40):
+        lease.renew()
+        lease.note_progress()
+        counter[0] += 1
+    assert lease.leads
+    assert lease.steady_seconds == 40
+    clock.jump = timedelta(hours=-1)
+    lease.renew()
+    assert lease.steady_seconds == 0
+    counter[0] += 5
+    lease.renew()
+    assert lease.steady_seconds == 5
+    counter[0] += LEASE.total_seconds() + 1
+    assert lease.steady_seconds == 0, "PostgreSQL stands still, or the machine slept"
+    lease.renew()
+    assert lease.steady_seconds == 0
 
-    def counted(_self: Reconciler) -> list[Every]:
-        built["passes"] += 1
-        return passes()
 
-    monkeypatch.setattr(Reconciler, "_passes", counted)
-    with looping(reconciler):
-        wait_until(lambda: leader(catalogue), "it to lead")
-        before = built["passes"]
-        clock.jump = -timedelta(hours=1)
-        wait_until(lambda: built["passes"] > before, "the passes to begin anew, with their grace")
-    nowhere.close()
+def test_a_reconciler_that_is_stuck_in_a_pass_loses_its_lease(catalogue: Catalogue, counter: list[float]) -> None:
+    stuck, other = Lease(catalogue), Lease(catalogue)
+    stuck.renew()
+    assert stuck.leads
+    counter[0] += STUCK_AFTER_SECONDS + 1
+    other.note_progress()
+    stuck.renew()
+    assert not stuck.leads
+    with catalogue.transaction() as session:
+        session.execute(update(Heartbeat).values(at=now() - LEASE * 1.5))
+    other.renew()
+    assert other.leads

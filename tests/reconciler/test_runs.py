@@ -89,6 +89,20 @@ def test_a_due_time_of_the_next_minute_gets_one_run_however_often_it_is_served(w
     assert instants(world, task.deployment_id) == [task.spec.schedule.value().at]  # type: ignore[union-attr]
 
 
+def test_a_run_that_is_cancelled_in_prefect_before_it_began_was_never_run(world: World) -> None:
+    """Prefect gives it a start time all the same."""
+    task = world.deployed(schedule=once_in(30))
+    [run] = flow_runs(world, task.deployment_id)
+    state = {"type": "CANCELLED", "name": "Cancelled"}
+    world.call("POST", f"/flow_runs/{run['id']}/set_state", {"state": state, "force": True})
+    assert flow_runs(world, task.deployment_id)[0]["start_time"]
+    assert observe(world, now()) == 1
+    with world.catalogue.transaction() as session:
+        [row] = due_times.list_due_times(session, task.id).items
+        assert runs.list_runs(session, task_id=task.id).items == []
+    assert row.outcome == Outcome.CANCELLED
+
+
 def test_our_key_of_a_cron_run_is_the_one_that_prefects_scheduler_uses(world: World) -> None:
     minutely = {"kind": "cron", "cron": "* * * * *", "timezone": "Asia/Kathmandu"}
     task = world.deployed(schedule=minutely)

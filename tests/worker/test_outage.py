@@ -39,9 +39,10 @@ def decided(workplace: Workplace, task: UUID) -> Counter[tuple[str, str | None]]
 
     def look() -> Counter[tuple[str, str | None]]:
         rows = workplace.due_times_of(task)
-        return Counter((row.outcome, row.reason) for row in rows if row.decided_at) if len(rows) == 12 else Counter()
+        found = Counter((row.outcome, row.reason) for row in rows if row.decided_at)
+        return found if found.total() == 12 else Counter()
 
-    return wait_until(lambda: look() if look().total() == 12 else None, "all to be decided", seconds=90)
+    return wait_until(look, "all to be decided", seconds=90)
 
 
 def test_each_policy_makes_up_for_an_outage_of_an_hour_as_it_says(workplace: Workplace) -> None:
