@@ -184,7 +184,7 @@ def _and_those_before(run: SeenRun | None, by_id: Mapping[UUID, SeenRun]) -> Ite
 
 def _may_wait(case: _Case) -> bool:
     """Whether there is a reason why a due time that has passed is still pending."""
-    if case.row.reason in WAITING_FOR:
+    if case.row.reason in WAITING_FOR or not case.evidence.attended:
         return True
     policies = in_force(case.evidence.history, case.now, give_or_take=SAME_MOMENT)
     if any(version.spec.misfire is Misfire.ALL for version in policies):

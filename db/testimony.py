@@ -101,6 +101,8 @@ class Evidence:
     """Besides these runs."""
     oldest_open_at: datetime | None = None
     """The oldest due time of the task that is not decided, whenever that is."""
+    attended: bool = True
+    """Whether a worker of its pool has been there for long enough to run what was due."""
 
 
 def due_instants(history: Sequence[Version], *, from_at: datetime, to_at: datetime) -> dict[datetime, Version]:

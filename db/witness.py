@@ -21,6 +21,8 @@ from db.states import OPEN_OUTCOMES, Outcome, Reason
 from db.tables import DueTime, Revision, Run, RunRequest, Task, Worker
 from db.testimony import SAME_MOMENT, Busy, Evidence, LedgerRow, Rerun, SeenRun, Version, is_busy
 
+HEARD_WITHIN = timedelta(seconds=30)
+"""A worker that was not heard of for longer may not be there."""
 WRITTEN_AFTER = timedelta(seconds=10)
 """What was due so long ago has its row; about what is newer nothing is said."""
 TASKS_AT_ONCE = 50
@@ -136,6 +138,7 @@ def _hear(
     reruns = _reruns(session, ids, start, end)
     doubtful = [one for one in ids if any(_is_overdue(row, now) or _is_overlapped(row) for row in rows[one])]
     busy, oldest_open = _open_runs(session, doubtful), _oldest_open(session, doubtful)
+    attended = _attended_pools(session, now=now) if doubtful else set()
     for task_id, history in histories.items():
         evidence = Evidence(
             task_id,
@@ -145,6 +148,7 @@ def _hear(
             reruns=reruns[task_id],
             busy=busy[task_id],
             oldest_open_at=oldest_open.get(task_id),
+            attended=history[-1].spec.work_pool in attended,
         )
         yield _with_what_else_ran(session, evidence)
 
@@ -191,6 +195,12 @@ def _strays(session: Session, rows: Sequence[LedgerRow], runs: Sequence[SeenRun]
     named = {row.run_id for row in rows if row.run_id} - {run.id for run in runs}
     found = _runs(session, Run.id.in_(named)) if named else {}
     return [run for some in found.values() for run in some]
+
+
+def _attended_pools(session: Session, *, now: datetime) -> set[str]:
+    """The pools in which a worker has been there for so long that nothing need wait for one."""
+    there = (Worker.stopped_at.is_(None), Worker.heartbeat_at >= now - HEARD_WITHIN)
+    return set(session.scalars(select(Worker.work_pool).where(*there, Worker.started_at <= now - SETTLED_AFTER)))
 
 
 def _oldest_open(session: Session, ids: Collection[UUID]) -> dict[UUID, datetime]:

@@ -14,7 +14,7 @@ from db import due_times, tasks, workers
 from db.runs import RunKey
 from db.tables import DueTime, Revision, Run, RunRequest, Task
 from db.witness import Discrepancy
-from tests.db.conftest import DAILY, MANUAL, NOW, a_run, create, deployed, edit, minutes, once, seconds
+from tests.db.conftest import DAILY, MANUAL, NOW, a_run, a_worker, create, deployed, edit, minutes, once, seconds
 from tests.db.test_witness import (
     HOUR,
     assert_all_accounted_for,
@@ -114,14 +114,28 @@ def test_a_version_that_was_slipped_in_is_found(session: Session) -> None:
     assert the_only_one(session, now=LATER).what == "There is a row (ran, of version 1), but there was no task yet."
 
 
+def a_worker_is_there(session: Session, *, now: datetime) -> None:
+    """It has been for a while, and was heard of just now."""
+    assert workers.beat(session, a_worker(session, now=NOW - minutes(5)).id, now=now)
+
+
 def test_what_nobody_claimed_is_found_after_a_minute(session: Session) -> None:
     create(session, schedule=once(DUE))
     assert_all_accounted_for(session, 1, now=DUE + seconds(59))
+    a_worker_is_there(session, now=DUE + seconds(75))
     what = the_only_one(session, now=DUE + seconds(75)).what
     assert what == "Still pending 75 s after it was due: nobody claimed it, and it waits for nothing."
 
 
+def test_where_no_worker_is_there_what_is_due_waits_for_one(session: Session) -> None:
+    create(session, schedule=once(DUE))
+    assert_all_accounted_for(session, 1, now=DUE + seconds(75), waiting=1)
+    a_worker_is_there(session, now=DUE)
+    assert_all_accounted_for(session, 1, now=DUE + seconds(75), waiting=1)
+
+
 def test_a_queue_in_which_nothing_goes_on_is_found(session: Session) -> None:
+    a_worker_is_there(session, now=LATER)
     task_id = deployed(session, overlap="queue", ends_at=z(NOW + minutes(2)))
     found = verdict(session, now=LATER)
     assert [one.due_at for one in found.discrepancies] == [NOW + minutes(1)]
