@@ -49,11 +49,12 @@ class Readiness:
 
 
 def unwell(document: str | None) -> dict[str, str]:
-    """The parts that are not well, and why, from what /readyz answered; None where it did not."""
+    """The parts that a new task needs and that are not well, and why, by what /readyz answered; None if it did not."""
     if document is None:
         return {"dashboard": "It does not answer."}
     try:
         parts = json.loads(document)["parts"]
-        return {name: part["detail"] for name, part in parts.items() if not part["ok"]}
+        required = {name: part for name, part in parts.items() if part.get("required", True)}
+        return {name: part["detail"] for name, part in required.items() if not part["ok"]}
     except (ValueError, KeyError, TypeError, AttributeError):
         return {"dashboard": f"It answers: {document[:300]}"}

@@ -144,12 +144,12 @@ class Reconciler:
 
     def _follow_runs(self) -> None:
         scheduled = runs.upcoming(self.prefect, now=now())
+        with self.catalogue.transaction() as session:
+            heartbeats.beat(session, heartbeats.PREFECT, now=now())
         due_times.serve(self.catalogue, self.prefect, scheduled, now=now())
         due_times.clear(self.catalogue, self.prefect, scheduled, now=now())
         recent = runs.recent(self.prefect, since=now() - timedelta(seconds=90))
         runs.observe(self.catalogue, [*scheduled, *recent], now=now())
-        with self.catalogue.transaction() as session:
-            heartbeats.beat(session, heartbeats.PREFECT, now=now())
 
     def _audit(self) -> None:
         if self.auditor is not None:

@@ -19,3 +19,8 @@ def test_an_answer_of_another_kind_is_shown_as_it_is(document: str) -> None:
 
 def test_no_answer_at_all_is_the_dashboards_own() -> None:
     assert list(unwell(None)) == ["dashboard"]
+
+
+def test_a_part_that_a_new_task_does_not_need_is_not_waited_for() -> None:
+    ledger = '{"ok": false, "detail": "One discrepancy.", "required": false}'
+    assert unwell('{"parts": {"ledger": ' + ledger + ', "b": {"ok": false, "detail": "Away."}}}') == {"b": "Away."}
