@@ -1,5 +1,5 @@
 # Everything a person types. CI and pre-commit run the same targets.
-.PHONY: setup dev up test check format lock compose bench clean
+.PHONY: setup dev up test check format lock compose bench faults clean
 .DEFAULT_GOAL := up
 
 PYTHON ?= python3
@@ -59,6 +59,10 @@ compose:
 
 bench: dev
 	$(VENV)/bin/python -m bench.start_delay $(ARGS)
+
+# Three quarters of an hour; ARGS="--kills 20 --seed 5" is shorter.
+faults: dev
+	$(VENV)/bin/python -m tests.faults $(ARGS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache test-artefacts

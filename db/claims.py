@@ -81,6 +81,13 @@ class NotYet:
 Answer = Claimed | StandDown | Taken | NotYet
 
 
+def hold_task(session: Session, offer: Offer) -> None:
+    """Waits until nobody else claims a due time of the task, or changes it: only then it is known when the claim is."""
+    of_deployment = select(Task.id).join(TaskStatus, TaskStatus.task_id == Task.id)
+    mine = TaskStatus.deployment_id == offer.deployment_id
+    session.execute(of_deployment.where(mine).with_for_update(of=Task, key_share=True))
+
+
 def claim(
     session: Session, offer: Offer, claimant: Claimant, *, now: datetime, held_at: datetime | None = None
 ) -> Answer:

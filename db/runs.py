@@ -15,7 +15,7 @@ from db.errors import BadCursor, RunIsOver, RunNotFound
 from db.notifications import Topic, notify, of
 from db.pages import Page, decode_cursor, encode_cursor
 from db.states import FINAL_STATES, WAITING_STATES, Outcome, Reason, RunState
-from db.tables import DueTime, Run, TaskStatus, Worker
+from db.tables import DueTime, Run, Task, TaskStatus, Worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +71,19 @@ def next_attempt(
     return advanced is not None
 
 
-def finish(session: Session, key: RunKey, ending: Ending, *, worker_id: UUID) -> bool:
-    """Ends the run and decides its due time; False where the run is not this worker's any more."""
-    return _end(session, key, ending, Run.worker_id == worker_id, exit_code=ending.exit_code)
+def hold_task(session: Session, key: RunKey) -> None:
+    """Until the end of this transaction nobody else claims a due time of the task, edits it or ends a run of it."""
+    of_run = select(Task.id).join(Run, Run.task_id == Task.id).where(*_is(key))
+    session.execute(of_run.with_for_update(of=Task, key_share=True))
+
+
+def finish(session: Session, key: RunKey, ending: Ending, *, worker_id: UUID, noted_at: datetime | None = None) -> bool:
+    """Ends the run and decides its due time; False where the run is not this worker's any more.
+
+    `noted_at` is the present instant, where the end was earlier.
+    """
+    values = {"exit_code": ending.exit_code, "noted_at": noted_at}
+    return _end(session, key, ending, Run.worker_id == worker_id, **values)
 
 
 def end_unclaimed(session: Session, key: RunKey, ending: Ending, *, held_by: UUID | None = None) -> bool:

@@ -33,6 +33,8 @@ def observe(session: Session, sighting: Sighting, *, now: datetime) -> bool:
         select(Task, is_foreign())
         .join(TaskStatus, TaskStatus.task_id == Task.id)
         .where(TaskStatus.deployment_id == offer.deployment_id)
+        # As a claim does, and in the same order: the task, its due time, the run.
+        .with_for_update(of=Task, key_share=True)
     ).first()
     if row is None:
         return False

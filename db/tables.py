@@ -218,6 +218,8 @@ class Run(Base):
     attempt: Mapped[int] = mapped_column(server_default=text("1"))
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
+    noted_at: Mapped[datetime | None]
+    """When the catalogue heard of the end: until then it counts as going on."""
     worker_id: Mapped[UUID | None]
     """Who claimed it: nobody else may report on it."""
     worker: Mapped[str | None]

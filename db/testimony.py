@@ -64,6 +64,8 @@ class SeenRun:
     ended_at: datetime | None = None
     rerun_of: UUID | None = None
     worker_stopped_at: datetime | None = None
+    noted_at: datetime | None = None
+    """When the catalogue heard of the end, where that was later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +183,7 @@ def in_force(history: Sequence[Version], at: datetime, *, give_or_take: timedelt
 
 def is_busy(evidence: Evidence, at: datetime) -> bool:
     """Whether the task was being run at an instant."""
-    own = (Busy(run.started_at, run.ended_at) for run in evidence.runs if run.started_at)
+    own = (Busy(run.started_at, run.noted_at or run.ended_at) for run in evidence.runs if run.started_at)
     return any(busy.covers(at) for busy in chain(own, evidence.busy))
 
 

@@ -172,7 +172,7 @@ def _rows(session: Session, ids: Collection[UUID], start: datetime, end: datetim
 
 def _runs(session: Session, *conditions: ColumnElement[bool]) -> dict[UUID, list[SeenRun]]:
     columns = (Run.id, Run.task_id, Run.due_at, Run.trigger, Run.state, Run.attempt)
-    times = (Run.started_at, Run.ended_at, Run.rerun_of, Worker.stopped_at)
+    times = (Run.started_at, Run.ended_at, Run.rerun_of, Worker.stopped_at, Run.noted_at)
     query = select(*columns, *times).outerjoin(Worker, Worker.id == Run.worker_id).where(*conditions)
     runs: dict[UUID, list[SeenRun]] = defaultdict(list)
     for row in session.execute(query):
@@ -245,13 +245,10 @@ def _waits_for_reruns(session: Session, task_id: UUID, first: datetime, last: da
 
 
 def _long_runs(session: Session, task_id: UUID, first: datetime, last: datetime) -> list[Busy]:
-    """Runs of any due time that ended later than an instant, and started before another."""
-    return _spans(
-        session,
-        select(Run.started_at, Run.ended_at).where(
-            Run.task_id == task_id, Run.due_at <= last, Run.started_at <= last, Run.ended_at >= first
-        ),
-    )
+    """Runs of any due time that ended later than an instant, as far as it was known, and started before another."""
+    until_at = func.coalesce(Run.noted_at, Run.ended_at)
+    between = (Run.due_at <= last, Run.started_at <= last, until_at >= first)
+    return _spans(session, select(Run.started_at, until_at).where(Run.task_id == task_id, *between))
 
 
 def _spans(session: Session, query: Any) -> list[Busy]:

@@ -53,7 +53,7 @@ class Zygote:
         self._heard = b""
         self._lock = asyncio.Lock()
         self._ready: asyncio.Future[None] | None = None
-        self._answer: asyncio.Future[int] | None = None
+        self._answer: asyncio.Future[Child] | None = None
         self._ended: dict[int, asyncio.Future[int]] = {}
         self._watched: set[int] = set()
         self._kept = False
@@ -125,8 +125,7 @@ class Zygote:
             socket.send_fds(self._control, [ask(b"S", 0)], descriptors)
         except OSError:
             self._lose()
-        pid = await self._answer
-        return Child(pid, self._ended[pid])
+        return await self._answer
 
     async def _start(self) -> None:
         if self._control is not None:
@@ -179,8 +178,9 @@ class Zygote:
         if kind == b"X":
             _resolve(self._ended.pop(subject, None), value)
         elif kind == b"P":
+            # It may have ended already: then the next record says so.
             self._ended[value] = asyncio.get_running_loop().create_future()
-            _resolve(self._answer, value)
+            _resolve(self._answer, Child(value, self._ended[value]))
         elif kind == b"E":
             _refuse(self._answer, OSError(value, os.strerror(value)))
         else:

@@ -88,7 +88,12 @@ class Records:
 
     async def claim(self, offer: Offer, *, held_at: datetime) -> Answer:
         """Takes the offered run, or says why not."""
-        return await self._do(lambda session: claims.claim(session, offer, self.claimant, now=now(), held_at=held_at))
+
+        def claim_it(session: Session) -> Answer:
+            claims.hold_task(session, offer)
+            return claims.claim(session, offer, self.claimant, now=now(), held_at=held_at)
+
+        return await self._do(claim_it)
 
     async def startable(self, late: Sequence[Offer]) -> set[UUID]:
         """Which of these runs, whose due times are long past, could be started now."""
@@ -104,7 +109,12 @@ class Records:
 
     async def finish(self, key: RunKey, worker_id: UUID, ending: Ending) -> bool:
         """False where the run is not this worker's any more."""
-        return await self._do(lambda session: runs.finish(session, key, ending, worker_id=worker_id))
+
+        def finish_it(session: Session) -> bool:
+            runs.hold_task(session, key)
+            return runs.finish(session, key, ending, worker_id=worker_id, noted_at=now())
+
+        return await self._do(finish_it)
 
     async def mark_reported(self, key: RunKey, state: RunState) -> None:
         """Prefect knows of this state."""

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 
 SETTLED_AT_ONCE = 500
 AHEAD_OF_A_TASK = 5
+CATCH_UP_SECONDS = 1.0
+"""For so long late runs are made in one pass: everything else waits behind it."""
 CLEARED_AT_ONCE = 500
 EXTENSIONS_AT_MOST = 20
 LOOK_AHEAD = timedelta(seconds=70)
@@ -147,8 +150,10 @@ def serve(catalogue: Catalogue, prefect: Prefect, scheduled: Sequence[FlowRun], 
         expected = due_times.pending_until(session, until=now + LOOK_AHEAD, now=now)
     decisions = decide(expected, scheduled, now=now)
     wanted = [decision.expected for decision in decisions if isinstance(decision, Start)]
+    until = monotonic() + CATCH_UP_SECONDS
     for one in wanted:
-        _start(catalogue, prefect, one, now=now)
+        if monotonic() < until or not _is_late(one, now):
+            _start(catalogue, prefect, one, now=now)
     if wanted:
         with catalogue.transaction() as session:
             notify(session, [Topic.READY])

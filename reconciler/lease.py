@@ -73,7 +73,7 @@ class Lease:
             try:
                 self.renew()
             except CatalogueUnavailable:
-                self.leads = False
+                self.leads, self._steady_since = False, monotonic()
             except Exception:
                 log.exception("The lease could not be renewed; it is tried again")
                 self.leads = False

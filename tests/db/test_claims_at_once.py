@@ -5,10 +5,11 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from db import claims, tasks
+from db import claims, sightings, tasks
 from db.claims import Answer, Claimant, Claimed, StandDown, Taken
 from db.engine import Catalogue
-from db.states import Outcome, Reason
+from db.sightings import Sighting
+from db.states import Outcome, Reason, RunState
 from tests.db.conftest import NOW, an_offer, deployed, edit, ledger, minutes, outcomes
 from tests.db.test_edits_at_once import at_once
 
@@ -93,3 +94,19 @@ def test_a_claim_that_was_rolled_back_leaves_the_due_time_to_others(catalogue: C
         session.rollback()
     assert isinstance(claim_by(catalogue, offer), Claimed)
     assert claim_by(catalogue, offer) == Taken()
+
+
+@pytest.mark.parametrize("round_", range(10))
+def test_a_claim_and_a_sighting_of_the_same_run_wait_for_each_other_in_one_order(
+    catalogue: Catalogue, round_: int
+) -> None:
+    _, offer = a_deployed_task(catalogue, f"task {round_}")
+    sighting = Sighting(offer, RunState.RUNNING, DUE_AT, None, None)
+
+    def see() -> bool:
+        with catalogue.transaction() as session:
+            return sightings.observe(session, sighting, now=DUE_AT)
+
+    answers = at_once(*[see, lambda: claim_by(catalogue, offer)] * 4)
+    assert sum(isinstance(answer, Claimed) for answer in answers) <= 1
+    assert all(not isinstance(answer, Exception) for answer in answers)

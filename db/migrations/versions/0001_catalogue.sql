@@ -77,6 +77,7 @@ CREATE TABLE runs (
     attempt INTEGER DEFAULT 1 NOT NULL,
     started_at TIMESTAMP WITH TIME ZONE,
     ended_at TIMESTAMP WITH TIME ZONE,
+    noted_at TIMESTAMP WITH TIME ZONE,
     worker_id UUID,
     worker TEXT,
     held_at TIMESTAMP WITH TIME ZONE,
