@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import components, navigation
+from dashboard import components, ledger_notice, navigation
 from dashboard.app_pages import edit, run, runs, task, tasks
 
 STATIC = Path(__file__).with_name("static")
@@ -12,6 +12,7 @@ STATIC = Path(__file__).with_name("static")
 st.set_page_config(page_title="Duetime", page_icon=str(STATIC / "favicon.svg"), layout="wide")
 st.logo(str(STATIC / "logo.svg"), size="medium")
 components.shell()
+above = ledger_notice.above()
 navigation.run(
     [
         navigation.page(tasks.page, "tasks", title="Tasks", icon="checklist"),
@@ -22,3 +23,4 @@ navigation.run(
         navigation.page(edit.page, "edit", title="Edit task", icon="edit", visible=False),
     ]
 )
+ledger_notice.show(above)

@@ -14,6 +14,7 @@ from dashboard import navigation
 from dashboard.api.app import create_api
 from dashboard.api.docs import entrance_route
 from dashboard.api.health import health_routes
+from dashboard.api.metrics import metrics_route
 from dashboard.delivery import CompressedBundle
 from dashboard.failures import show_failure
 from dashboard.gate import Gate, GateSettings
@@ -57,6 +58,7 @@ def _policy() -> dict[str, str]:
 def _routes(catalogue: Catalogue, hub: Hub) -> list[BaseRoute]:
     return [
         *health_routes(catalogue),
+        metrics_route(catalogue),
         entrance_route(),
         Mount("/api", create_api(catalogue)),
         live_route(hub),

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from db.specs import FieldError, FlowTask, HttpTask, PythonTask, ShellTask, TaskSpec, as_document
 from db.states import Level, Outcome, Reason, RunState, Stream, Trigger
+from db.tables import DueTime as DueTimeRow
 from db.tables import Revision
 from db.tables import Run as RunRow
 from db.task_views import TaskView
@@ -172,6 +173,8 @@ class Part(Answer):
 
     ok: bool
     detail: str
+    required: bool = True
+    """Whether the system is not ready without it."""
 
 
 class Readiness(Answer):
@@ -213,6 +216,11 @@ def task_json(view: TaskView) -> dict[str, Any]:
 def run_json(run: RunRow) -> dict[str, Any]:
     """The run as it is answered."""
     return as_json(Run.model_validate(run))  # type: ignore[no-any-return]
+
+
+def due_time_json(row: DueTimeRow, why: str | None) -> dict[str, Any]:
+    """The row of the ledger as it is answered."""
+    return {**as_json(DueTime.model_validate(row)), "why": why}
 
 
 def task_headers(task: Mapping[str, Any]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from dashboard.api import problems
 from dashboard.api.answers import Problem
 from dashboard.api.docs import docs_route
 from dashboard.api.health import health_router
+from dashboard.api.metrics import metrics_router
 from dashboard.api.runs import run_routes
 from dashboard.api.schedules import schedule_routes
 from dashboard.api.tasks import task_routes
@@ -43,7 +44,8 @@ def create_api(catalogue: Catalogue) -> FastAPI:
         redirect_slashes=False,
     )
     problems.install(app)
-    for router in (task_routes(catalogue), run_routes(catalogue), schedule_routes(), health_router(catalogue)):
+    health = (health_router(catalogue), metrics_router(catalogue))
+    for router in (task_routes(catalogue), run_routes(catalogue), schedule_routes(), *health):
         app.include_router(router)
     app.router.routes.append(docs_route(app))
     app.add_middleware(DefaultHeaders, headers={"Content-Security-Policy": NOTHING_ELSE, "Cache-Control": "no-store"})

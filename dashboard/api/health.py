@@ -1,4 +1,4 @@
-"""Whether the process lives, and whether a task that is created now would run."""
+"""Whether the process lives, whether a task that is created now would run, and whether the ledger is complete."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from dashboard import ledger_audit
 from dashboard.api import answers
 from dashboard.api.answers import Health, Part, Readiness
 from dashboard.context import now
@@ -59,7 +60,11 @@ def _ready(catalogue: Catalogue) -> Response:
 
 
 def readiness(catalogue: Catalogue, *, now: datetime) -> Readiness:
-    """How each part is, as far as the catalogue tells."""
+    """How each part is, as far as the catalogue tells.
+
+    Four parts decide: without PostgreSQL, Prefect, the reconciler or a worker a new task would not run. The ledger is
+    shown beside them and decides nothing: a discrepancy about what is past is no reason to send no more work here.
+    """
     try:
         with catalogue.transaction() as session:
             parts = {
@@ -67,12 +72,13 @@ def readiness(catalogue: Catalogue, *, now: datetime) -> Readiness:
                 "prefect": _heartbeat(session, heartbeats.PREFECT, now=now),
                 "reconciler": _heartbeat(session, heartbeats.RECONCILER, now=now),
                 "workers": _workers(session, now=now),
+                "ledger": _ledger(session, now=now),
             }
     except CatalogueUnavailable as error:
         parts = {"postgresql": Part(ok=False, detail=str(error))}
     except ProgrammingError:
         parts = {"postgresql": Part(ok=False, detail="Tables are missing. Apply the migrations: duetime migrate")}
-    return Readiness(ready=all(part.ok for part in parts.values()), parts=parts)
+    return Readiness(ready=all(part.ok for part in parts.values() if part.required), parts=parts)
 
 
 def _heartbeat(session: Session, part: str, *, now: datetime) -> Part:
@@ -88,3 +94,9 @@ def _workers(session: Session, *, now: datetime) -> Part:
     if found == 0:
         return Part(ok=False, detail="There is no worker. Start one: prefect worker start --pool default")
     return Part(ok=True, detail=f"{found} present.")
+
+
+def _ledger(session: Session, *, now: datetime) -> Part:
+    audit = ledger_audit.last_audit(session)
+    well = audit is not None and audit.is_well(now=now)
+    return Part(ok=well, detail=ledger_audit.in_words(audit, now=now), required=False)

@@ -4,7 +4,7 @@ from uuid import UUID
 
 import streamlit as st
 
-from dashboard import components, navigation, task_cards, task_header
+from dashboard import components, ledger_card, navigation, task_cards, task_header
 from dashboard.context import catalogue, now
 from dashboard.failures import outage_shown
 from dashboard.viewer import viewer_zone
@@ -55,6 +55,7 @@ def _body(task_id: UUID) -> None:
             task = task_views.get_task(session, task_id, now=moment)
             recent = runs.list_runs(session, task_id=task_id, limit=RUNS_READ).items
             history = revisions.list_revisions(session, task_id)
+            found = ledger_card.read(session, task, viewer_zone=viewer_zone(), now=moment)
         cards = task_cards.Cards(task, viewer_zone=viewer_zone(), now=moment)
         left, right = st.columns(2, gap="small")
         with left:
@@ -66,6 +67,7 @@ def _body(task_id: UUID) -> None:
             cards.runs(recent)
         with right:
             cards.output(recent)
+        ledger_card.show(task, found, viewer_zone=viewer_zone(), now=moment)
         left, right = st.columns([1.35, 1], gap="small")
         with left:
             cards.action()

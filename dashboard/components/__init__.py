@@ -58,7 +58,7 @@ _durations = st.components.v2.component(
 )
 
 Row = Mapping[str, Any]
-CellKind = Literal["title", "badges", "bars", "away", "elapsed", "tags", "code", "muted", "text"]
+CellKind = Literal["title", "badges", "bars", "away", "elapsed", "tags", "code", "muted", "prose", "text"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Whether the system is well, as far as the catalogue tells. The parts that would beat are played by the tests."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -11,7 +12,7 @@ from dashboard.api.health import health_routes, readiness
 from db import heartbeats, workers
 from db.engine import Catalogue
 
-PARTS = {"postgresql", "prefect", "reconciler", "workers"}
+DECIDING = {"postgresql", "prefect", "reconciler", "workers"}
 
 
 def beat(catalogue: Catalogue, *, silent: str = "") -> None:
@@ -30,7 +31,9 @@ def test_it_is_ready_when_every_part_is_well(catalogue: Catalogue, api: TestClie
     answer = api.get("/readyz")
     assert answer.status_code == 200
     assert answer.json()["ready"] is True
-    assert set(answer.json()["parts"]) == PARTS
+    parts = answer.json()["parts"]
+    assert {name for name, part in parts.items() if part["required"]} == DECIDING
+    assert set(parts) == DECIDING | {"ledger"}
 
 
 @pytest.mark.parametrize("silent", ["prefect", "reconciler", "workers"])
@@ -38,7 +41,7 @@ def test_the_part_that_is_not_well_is_named(catalogue: Catalogue, silent: str) -
     beat(catalogue, silent=silent)
     found = readiness(catalogue, now=datetime.now(UTC))
     assert not found.ready
-    assert {name for name, part in found.parts.items() if not part.ok} == {silent}
+    assert {name for name, part in found.parts.items() if not part.ok and part.required} == {silent}
     assert found.parts[silent].detail
 
 
@@ -69,3 +72,59 @@ def test_the_root_answers_the_same(catalogue: Catalogue) -> None:
     with TestClient(Starlette(routes=health_routes(catalogue))) as root:
         assert root.get("/healthz").json() == {"status": "ok"}
         assert root.get("/readyz").status_code == 200
+
+
+def audited(catalogue: Catalogue, *, ago: timedelta = timedelta(0), **told: Any) -> None:
+    """The reconciler has audited the ledger and noted what it found."""
+    nothing = {"due_times": 1234, "accounted": 1234, "waiting": 0, "discrepancies": [], "discrepancy_count": 0}
+    with catalogue.transaction() as session:
+        heartbeats.beat(session, heartbeats.AUDIT, now=datetime.now(UTC) - ago, details=nothing | told)
+
+
+def a_discrepancy(task: str) -> dict[str, str]:
+    due_at = "2026-12-02T14:05:00+00:00"
+    return {"task_id": str(uuid4()), "task_name": task, "due_at": due_at, "what": "There is no row."}
+
+
+@pytest.mark.parametrize(
+    ("told", "detail"),
+    [
+        ({}, "1,234 due times in the last hour, all accounted for."),
+        ({"due_times": 1, "accounted": 1}, "1 due time in the last hour, accounted for."),
+        ({"due_times": 0, "accounted": 0}, "Nothing was due in the last hour."),
+        ({"waiting": 2}, "1,234 due times in the last hour, all accounted for; 2 of them still wait."),
+    ],
+)
+def test_the_ledger_is_well_when_all_due_times_are_accounted_for(
+    catalogue: Catalogue, told: dict[str, Any], detail: str
+) -> None:
+    audited(catalogue, ago=timedelta(minutes=4), **told)
+    part = readiness(catalogue, now=datetime.now(UTC)).parts["ledger"]
+    assert (part.ok, part.detail) == (True, detail)
+
+
+def test_a_discrepancy_is_told_and_decides_nothing(catalogue: Catalogue, api: TestClient) -> None:
+    beat(catalogue)
+    found = [a_discrepancy(name) for name in ("backup", "report", "sync", "fourth")]
+    audited(catalogue, accounted=1229, discrepancies=found, discrepancy_count=5)
+    answer = api.get("/readyz")
+    assert answer.status_code == 200
+    part = answer.json()["parts"]["ledger"]
+    assert not part["ok"]
+    assert part["detail"].startswith(
+        "5 discrepancies among 1,234 due times of the last hour: backup, due at 14:05:00 UTC"
+    )
+    assert "sync" in part["detail"]
+    assert "fourth" not in part["detail"]
+    assert part["detail"].endswith("And 2 more.")
+
+
+def test_an_audit_that_is_absent_or_old_is_no_proof(catalogue: Catalogue) -> None:
+    beat(catalogue)
+    for ago, said in ((None, "not been audited yet"), (timedelta(minutes=7), "7 minutes ago")):
+        if ago is not None:
+            audited(catalogue, ago=ago)
+        found = readiness(catalogue, now=datetime.now(UTC))
+        assert found.ready
+        assert not found.parts["ledger"].ok
+        assert said in found.parts["ledger"].detail

@@ -32,6 +32,7 @@ CONTRACT = {
     "/schedules/preview": {"post"},
     "/healthz": {"get"},
     "/readyz": {"get"},
+    "/metrics": {"get"},
 }
 
 

@@ -217,7 +217,7 @@ def test_the_ledger_is_paged_oldest_first(api: TestClient) -> None:
     assert len(due) >= 3
     assert due == sorted(set(due))
     row = first["items"][0]
-    assert set(row) == {"due_at", "outcome", "reason", "run_id", "lateness_seconds", "task_version"}
+    assert set(row) == {"due_at", "outcome", "reason", "run_id", "lateness_seconds", "task_version", "why"}
     assert row["outcome"] == "pending"
     assert api.get(url, params={"to": due[1]}).json()["items"] == [row]
     assert api.get(url, params={"outcome": "ran"}).json()["items"] == []

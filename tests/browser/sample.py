@@ -1,6 +1,7 @@
 """A catalogue as a company might have it, for pictures and for looking at whole pages."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -9,10 +10,12 @@ from uuid import UUID, uuid4
 
 from db.runs import Ending, RunKey
 from db.schedules import due_times
-from db.states import Level, RunState, Stream
+from db.states import Level, Outcome, Reason, RunState, Stream
 from tests.browser.world import World, now
 
 RUNS_EACH = 20
+SHOWN = "import-orders"
+"""The task whose page is pictured."""
 QUIET = timedelta(minutes=1)
 """How long ago the last of the past runs was due, so that the one that runs is the newest."""
 
@@ -85,12 +88,51 @@ def fill(world: World) -> Sample:
     found: dict[str, UUID] = {}
     for name, task in TASKS.items():
         found[name] = world.task(name, **task)
-        _past(world, found[name], chance)
+        if name != SHOWN:
+            _past(world, found[name], chance)
     world.refuse(world.task("price-feed", deployed=False), "Prefect has no work pool named 'gpu'.")
-    run = world.start(found["import-orders"], due_at=now() - timedelta(seconds=20), late=timedelta(milliseconds=9))
+    run = world.start(found[SHOWN], due_at=now() - timedelta(seconds=20), late=timedelta(milliseconds=9))
+    _ledger(world, found[SHOWN], run)
     for message, level, stream in LINES:
         world.say(run, message, level=level, stream=stream)
-    return Sample(found["import-orders"], run.id)
+    world.audit()
+    return Sample(found[SHOWN], run.id)
+
+
+def _ledger(world: World, task_id: UUID, running: RunKey) -> None:
+    """What became of the due times before the run that goes on: every kind of outcome, and why."""
+    world.was_due(task_id, running.due_at, Outcome.RUNNING, run=running, late=timedelta(milliseconds=9))
+    due = list(reversed(_last_due(world, task_id, count=30)))
+    world.worker("worker-1", since=due[-1] + timedelta(seconds=190))
+    world.worker("worker-0", since=due[-1] - timedelta(days=1), stopped_at=due[-1] - timedelta(seconds=70))
+    lost = world.worker("worker-2", since=due[9], heard_at=due[7] + timedelta(seconds=3), stopped_at=due[6])
+    _ran(world, task_id, due[:1])
+    world.was_due(task_id, due[1], Outcome.SKIPPED, reason=Reason.OVERLAP, decided=timedelta(milliseconds=30))
+    _ran(world, task_id, due[2:3], late=timedelta(seconds=42.3), took=timedelta(seconds=100))
+    _ran(world, task_id, due[3:7])
+    _ran(world, task_id, due[7:8], state=RunState.CRASHED, worker_id=lost, worker="worker-2")
+    world.was_due(task_id, due[8], Outcome.CANCELLED, reason=Reason.CANCELLED)
+    _ran(world, task_id, due[9:28])
+    for at in due[28:]:
+        world.was_due(task_id, at, Outcome.SKIPPED, reason=Reason.SUPERSEDED, decided=due[27] - at)
+
+
+def _ran(
+    world: World,
+    task_id: UUID,
+    due: Sequence[datetime],
+    *,
+    late: timedelta = timedelta(milliseconds=12),
+    took: timedelta = timedelta(seconds=2.5),
+    state: RunState = RunState.COMPLETED,
+    **more: Any,
+) -> None:
+    outcome, reason = (Outcome.UNKNOWN, Reason.WORKER_LOST) if state is RunState.CRASHED else (Outcome.RAN, None)
+    for at in due:
+        key = RunKey(uuid4(), at)
+        held_at = at + late - timedelta(milliseconds=12)
+        world.past(task_id, [(key, Ending(state, at + late + took))], late=late, held_at=held_at, **more)
+        world.was_due(task_id, at, outcome, reason=reason, run=key, late=late)
 
 
 def _past(world: World, task_id: UUID, chance: random.Random) -> None:
@@ -108,7 +150,7 @@ def _ending(started_at: datetime, usual: float, chance: random.Random) -> Ending
     return Ending(state, started_at + took, exit_code={RunState.COMPLETED: 0, RunState.FAILED: 1}.get(state))
 
 
-def _last_due(world: World, task_id: UUID) -> list[datetime]:
+def _last_due(world: World, task_id: UUID, *, count: int = RUNS_EACH) -> list[datetime]:
     spec, moment = world.see(task_id).spec, now()
     since = due_times(spec.schedule.value(), after=moment - timedelta(days=20))
-    return [at for at in islice(since, 20_000) if at < moment - QUIET][-RUNS_EACH:]
+    return [at for at in islice(since, 20_000) if at < moment - QUIET][-count:]

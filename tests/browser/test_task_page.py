@@ -1,12 +1,15 @@
 """The page of one task."""
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
+from uuid import UUID
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from db.states import RunState
+from db import tasks
+from db.runs import RunKey
+from db.states import Outcome, Reason, RunState
 from tests.browser.conftest import PREFECT_URL
 from tests.browser.reading import lines, open_page, row, rows, settle
 from tests.browser.world import HOSTILE, World, now
@@ -150,3 +153,126 @@ def test_an_unknown_task_is_said_to_be_unknown(page: Page, address: str) -> None
     open_page(page, address, "There is no such task")
     page.get_by_role("link", name="All tasks").click()
     page.get_by_role("heading", level=1, name="Tasks").wait_for()
+
+
+LEDGER = "Due times and what became of them"
+YEARLY = {"kind": "cron", "cron": "0 0 1 1 *", "timezone": "Asia/Tokyo"}
+"""So that nothing is due while a test looks."""
+
+
+def ago(minutes: float) -> datetime:
+    return now().replace(microsecond=0) - timedelta(minutes=minutes)
+
+
+def ran(world: World, task: UUID, due_at: datetime, *, late: timedelta = timedelta(milliseconds=12)) -> RunKey:
+    run = world.start(task, due_at=due_at, late=late)
+    world.end(run, at=due_at + late + timedelta(seconds=5))
+    world.was_due(task, due_at, Outcome.RAN, run=run, late=late)
+    return run
+
+
+def test_the_ledger_says_what_became_of_each_due_time_newest_first_and_why(page: Page, world: World) -> None:
+    task = world.task("backup", schedule=YEARLY, max_lateness_seconds=60)
+    run = ran(world, task, ago(5), late=timedelta(seconds=42.3))
+    world.was_due(task, ago(10), Outcome.MISSED, reason=Reason.LATE, decided=timedelta(minutes=3))
+    ran(world, task, ago(15))
+    open_page(page, f"/task?id={task}", "backup")
+    past = rows(page, LEDGER).filter(has_not_text="Pending")
+    expect(past).to_have_count(3)
+    expect(past.nth(0)).to_contain_text("Ran late")
+    expect(past.nth(0)).to_contain_text("Late by 42.3 s")
+    expect(past.nth(1)).to_contain_text("Missed")
+    expect(past.nth(1)).to_contain_text(
+        "It could only have started 3 min late; at most 60 s are allowed (max_lateness_seconds). "
+        "No worker was ever there."
+    )
+    expect(past.nth(2)).to_contain_text("12 ms")
+    expect(past.nth(2).locator(".is-prose.blank")).to_be_visible()
+    past.nth(0).get_by_role("link", name=f"Run {str(run.id)[:8]}").click()
+    expect(page).to_have_url(re.compile(rf"/run\?id={run.id}"))
+
+
+def test_the_ledger_tells_times_in_the_tasks_zone_with_the_readers_beside_it(page: Page, world: World) -> None:
+    task = world.task("backup", schedule=YEARLY)
+    world.was_due(task, ago(5).replace(hour=0, minute=30, second=0), Outcome.CANCELLED, reason=Reason.CANCELLED)
+    open_page(page, f"/task?id={task}", "backup")
+    table = page.get_by_role("table", name=LEDGER, exact=True)
+    expect(table.get_by_role("columnheader").nth(1)).to_have_text("Task time, Asia/Tokyo")
+    expect(table.get_by_role("columnheader").nth(2)).to_have_text("Your time, Europe/Berlin")
+    cancelled = row(page, LEDGER, "Cancelled")
+    expect(cancelled).to_contain_text("09:30")
+    expect(cancelled).to_contain_text(re.compile("0[12]:30"))
+    expect(cancelled).to_contain_text("(noticed at 09:30:01 JST)")
+    expect(cancelled.get_by_title(re.compile("00:30:00 UTC"))).to_be_visible()
+
+
+def test_the_ledger_shows_the_next_three_that_are_to_come(page: Page, world: World) -> None:
+    task = world.task("backup")
+    open_page(page, f"/task?id={task}", "backup")
+    expect(row(page, LEDGER, "Pending")).to_have_count(3)
+    expect(page.get_by_text("Not due in the last 24 hours.")).to_be_visible()
+    world.do(lambda s: tasks.pause_task(s, task, actor="anna", now=now()))
+    expect(row(page, LEDGER, "Pending")).to_have_count(0)
+    expect(page.get_by_text("It has not been due yet.")).to_be_visible()
+
+
+def test_the_ledger_counts_the_last_day_by_outcome(page: Page, world: World) -> None:
+    task = world.task("backup", schedule=YEARLY)
+    for minutes in (5, 10, 15):
+        world.was_due(task, ago(minutes), Outcome.SKIPPED, reason=Reason.OVERLAP)
+    world.was_due(task, ago(25 * 60), Outcome.SKIPPED, reason=Reason.OVERLAP)
+    ran(world, task, ago(20))
+    world.was_due(task, ago(1), Outcome.PENDING)
+    open_page(page, f"/task?id={task}", "backup")
+    counts = page.locator(".st-key-ledger_counts .badge")
+    expect(counts).to_have_text(["1 ran", "1 waiting", "3 skipped"])
+    expect(rows(page, LEDGER).filter(has_text="Skipped")).to_have_count(4)
+
+
+def test_the_ledger_changes_without_the_page_being_loaded_again(page: Page, world: World) -> None:
+    task = world.task("backup", schedule=YEARLY)
+    due_at = ago(1)
+    world.was_due(task, due_at, Outcome.PENDING)
+    open_page(page, f"/task?id={task}", "backup")
+    expect(row(page, LEDGER, "Waiting")).to_contain_text("No worker was ever there.")
+    expect(page.get_by_text("Live", exact=True).first).to_be_visible()
+    world.settle(task, due_at, Outcome.SKIPPED, Reason.OVERLAP)
+    expect(row(page, LEDGER, "Skipped")).to_contain_text("Another run of the task was still going on", timeout=3_000)
+    expect(row(page, LEDGER, "Waiting")).to_have_count(0)
+
+
+def test_older_due_times_are_a_click_away_and_the_newest_again(page: Page, world: World) -> None:
+    task = world.task("backup", schedule=YEARLY)
+    for minutes in range(45):
+        world.was_due(task, ago(5 + minutes), Outcome.SKIPPED, reason=Reason.SUPERSEDED)
+    open_page(page, f"/task?id={task}", "backup")
+    skipped = row(page, LEDGER, "Skipped")
+    expect(skipped).to_have_count(20)
+    expect(row(page, LEDGER, "Pending").first).to_be_visible()
+    page.get_by_role("button", name="Older").click()
+    expect(row(page, LEDGER, "Pending")).to_have_count(0)
+    expect(skipped.first).to_contain_text("25 min ago")
+    page.get_by_role("button", name="Older").click()
+    expect(skipped).to_have_count(5)
+    expect(page.get_by_role("button", name="Older")).to_have_count(0)
+    page.reload()
+    expect(skipped).to_have_count(5)
+    page.get_by_role("button", name="Newest").click()
+    expect(skipped).to_have_count(20)
+
+
+def test_a_page_of_the_ledger_that_is_none_is_the_newest_one(page: Page, world: World) -> None:
+    task = world.task("backup", schedule=YEARLY)
+    world.was_due(task, ago(5), Outcome.SKIPPED, reason=Reason.OVERLAP)
+    open_page(page, f"/task?id={task}&due_before=nonsense", "backup")
+    expect(row(page, LEDGER, "Skipped")).to_have_count(1)
+
+
+def test_a_hostile_reason_is_text_and_nothing_else(page: Page, world: World) -> None:
+    task = world.task("backup", schedule=YEARLY)
+    world.do(lambda s: tasks.pause_task(s, task, reason=HOSTILE, actor="anna", now=now()))
+    world.was_due(task, now(), Outcome.SKIPPED, reason=Reason.PAUSED)
+    open_page(page, f"/task?id={task}", "backup")
+    expect(row(page, LEDGER, "Skipped")).to_contain_text(f"(“{HOSTILE}”)")
+    main = page.get_by_test_id("stMain")
+    expect(main.locator("img, [href*=evil], [href^=javascript]")).to_have_count(0)

@@ -1,6 +1,6 @@
 """What the rest of the system does while somebody looks at the dashboard: tasks appear, runs start, print and end."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
@@ -8,14 +8,14 @@ from uuid import UUID, uuid4
 import sqlalchemy
 from sqlalchemy.orm import Session
 
-from db import logs, run_requests, runs, sync, task_views, tasks
+from db import due_times, heartbeats, logs, run_requests, runs, sync, task_views, tasks, workers
 from db.engine import Catalogue
 from db.logs import Line
 from db.run_requests import OpenRequest
 from db.runs import Ending, RunKey
 from db.specs import parse_task
-from db.states import Level, RunState, Stream, Trigger
-from db.tables import AuditEntry, DueTime, Run, RunLog, Task, Worker
+from db.states import OPEN_OUTCOMES, Level, Outcome, Reason, RunState, Stream, Trigger
+from db.tables import AuditEntry, DueTime, Heartbeat, Run, RunLog, Task, Worker
 from db.task_views import TaskView
 
 T = TypeVar("T")
@@ -42,7 +42,7 @@ class World:
         """Nothing has ever been scheduled. Few rows in many partitions: deleting is quicker than truncating."""
 
         def delete(session: Session) -> None:
-            for table in (Task, DueTime, Run, RunLog, AuditEntry, Worker):
+            for table in (Task, DueTime, Run, RunLog, AuditEntry, Worker, Heartbeat):
                 session.execute(sqlalchemy.delete(table))
 
         self.do(delete)
@@ -84,28 +84,72 @@ class World:
         )
         return key
 
-    def past(self, task_id: UUID, endings: Iterable[tuple[RunKey, Ending]], *, late: timedelta) -> None:
-        """Runs that came and went, written at once."""
+    def past(self, task_id: UUID, endings: Iterable[tuple[RunKey, Ending]], *, late: timedelta, **more: Any) -> None:
+        """Runs that came and went, written at once; `more` are columns of Run."""
         task = self.see(task_id)
 
         def write(session: Session) -> None:
             for key, ending in endings:
-                runs.insert_run(
-                    session,
-                    key,
-                    task_id=task_id,
-                    task_name=task.spec.name,
-                    task_version=task.version,
-                    trigger=Trigger.SCHEDULE.value,
-                    state=ending.state.value,
-                    started_at=key.due_at + late,
-                    ended_at=ending.ended_at,
-                    exit_code=ending.exit_code,
-                    worker_id=WORKER,
-                    worker="worker-1",
-                )
+                values = {
+                    "task_id": task_id,
+                    "task_name": task.spec.name,
+                    "task_version": task.version,
+                    "trigger": Trigger.SCHEDULE.value,
+                    "state": ending.state.value,
+                    "started_at": key.due_at + late,
+                    "ended_at": ending.ended_at,
+                    "exit_code": ending.exit_code,
+                    "worker_id": WORKER,
+                    "worker": "worker-1",
+                }
+                runs.insert_run(session, key, **values | more)
 
         self.do(write)
+
+    def was_due(
+        self,
+        task_id: UUID,
+        due_at: datetime,
+        outcome: Outcome,
+        *,
+        reason: Reason | None = None,
+        decided: timedelta = timedelta(seconds=1),
+        run: RunKey | None = None,
+        late: timedelta = timedelta(0),
+    ) -> None:
+        """A due time came, and this became of it."""
+        row: dict[str, Any] = {"task_id": task_id, "due_at": due_at, "task_version": 1, "outcome": outcome}
+        row |= {"reason": reason, "decided_at": None if outcome in OPEN_OUTCOMES else due_at + decided}
+        row |= {"run_id": run.id, "started_at": due_at + late} if run else {}
+        self.do(lambda s: s.execute(sqlalchemy.insert(DueTime).values(row)))
+
+    def settle(self, task_id: UUID, due_at: datetime, outcome: Outcome, reason: Reason) -> None:
+        """The reconciler decides a due time that nobody claimed."""
+        self.do(lambda s: due_times.settle(s, task_id, due_at, outcome=outcome, reason=reason, now=now()))
+
+    def worker(
+        self, name: str, *, since: datetime, heard_at: datetime | None = None, stopped_at: datetime | None = None
+    ) -> UUID:
+        """A worker that was there, or is still."""
+        worker_id = uuid4()
+
+        def write(session: Session) -> None:
+            workers.register(session, worker_id=worker_id, name=name, work_pool="default", host="h", pid=1, now=since)
+            session.flush()
+            workers.beat(session, worker_id, now=heard_at or stopped_at or now())
+            if stopped_at is not None:
+                workers.stop(session, worker_id, now=stopped_at)
+
+        self.do(write)
+        return worker_id
+
+    def audit(
+        self, *, ago: timedelta = timedelta(0), discrepancies: Sequence[dict[str, str]] = (), **told: Any
+    ) -> None:
+        """The reconciler audited the ledger."""
+        details: dict[str, Any] = {"due_times": 1234, "accounted": 1234 - len(discrepancies), "waiting": 0}
+        details |= {"discrepancies": list(discrepancies), "discrepancy_count": len(discrepancies)} | told
+        self.do(lambda s: heartbeats.beat(s, heartbeats.AUDIT, now=now() - ago, details=details))
 
     def say(self, run: RunKey, *messages: str, level: Level = Level.INFO, stream: Stream = Stream.STDOUT) -> None:
         """The run prints lines."""

@@ -110,6 +110,7 @@ const CELLS = {
   tags: (value) => value.map((tag) => Object.assign(make("span", "tag", tag), { title: tag })),
   code: (value) => [make("code", "", value)],
   muted: (value) => [make("span", "muted", value)],
+  prose: (value) => [make("span", "", value)],
   text: (value) => [make("span", "", value)],
 }
 

@@ -33,6 +33,7 @@ CREATE TABLE due_times (
     CONSTRAINT due_times_what_ran_was_started CHECK ((started_at IS NULL) = (run_id IS NULL)),
     CONSTRAINT due_times_not_run_for_a_reason CHECK (outcome NOT IN ('skipped', 'missed') OR reason IS NOT NULL)
 ) PARTITION BY RANGE (due_at);
+CREATE INDEX due_times_by_time ON due_times USING brin (due_at);
 CREATE INDEX due_times_open ON due_times (due_at, task_id) WHERE outcome IN ('pending', 'running');
 CREATE INDEX due_times_open_of_task ON due_times (task_id, due_at) WHERE outcome IN ('pending', 'running');
 

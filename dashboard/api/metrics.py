@@ -1,0 +1,153 @@
+"""Figures for Prometheus: how the ledger is, who is there, what was due, read from the catalogue at every scrape.
+
+The gate asks for the password here as it does for the API: unlike /healthz, which load balancers ask and which says
+nothing, this tells what is going on, and costs the catalogue some queries. Prometheus sends it by `basic_auth`.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from fastapi import APIRouter
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
+from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.orm import Session
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from dashboard import ledger_audit
+from dashboard.context import now
+from dashboard.ledger_audit import Audit
+from db import heartbeats, ledger, task_views, workers
+from db.engine import Catalogue
+from db.errors import CatalogueUnavailable
+from db.states import Outcome
+from db.task_views import TaskFilter
+
+WINDOW = timedelta(hours=1)
+RETRY_AFTER_SECONDS = 5
+NO_STORE = {"Cache-Control": "no-store"}
+
+
+def metrics_route(catalogue: Catalogue) -> Route:
+    """`/metrics` for the root, where Prometheus looks."""
+    registry = _registry(catalogue)
+
+    def metrics(_request: Request) -> Response:
+        return _exposed(registry)
+
+    return Route("/metrics", metrics)
+
+
+def metrics_router(catalogue: Catalogue) -> APIRouter:
+    """The same as a part of the API."""
+    router = APIRouter(tags=["health"])
+    registry = _registry(catalogue)
+    text = {"content": {"text/plain": {"schema": {"type": "string"}}}}
+    described: dict[int | str, dict[str, Any]] = {
+        200: {**text, "description": "In Prometheus's text format."},
+        503: {**text, "description": "PostgreSQL is away; try again after `Retry-After`."},
+    }
+
+    @router.get("/metrics", response_class=PlainTextResponse, responses=described, summary="Figures for Prometheus")
+    def metrics() -> Response:
+        return _exposed(registry)
+
+    return router
+
+
+def _registry(catalogue: Catalogue) -> CollectorRegistry:
+    """One of its own: the global one has what the libraries of this process tell of themselves."""
+    registry = CollectorRegistry()
+    registry.register(CatalogueCollector(catalogue))
+    return registry
+
+
+def _exposed(registry: CollectorRegistry) -> Response:
+    try:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST, headers=NO_STORE)
+    except CatalogueUnavailable as error:
+        return _away(str(error))
+    except ProgrammingError:
+        return _away("Tables are missing. Apply the migrations: duetime migrate")
+
+
+def _away(why: str) -> Response:
+    return PlainTextResponse(f"{why}\n", 503, headers={**NO_STORE, "Retry-After": str(RETRY_AFTER_SECONDS)})
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What is told."""
+
+    audit: Audit | None
+    audit_age: timedelta
+    heartbeat_ages: Mapping[str, timedelta]
+    workers: int
+    outcomes: Mapping[Outcome, int]
+    tasks: Mapping[str, int]
+
+
+class CatalogueCollector(Collector):
+    """Reads the figures when they are asked for."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """All of them, or nothing.
+
+        Raises:
+            CatalogueUnavailable: PostgreSQL does not answer.
+        """
+        with self._catalogue.transaction() as session:
+            return list(families(read(session, now=now())))
+
+
+def read(session: Session, *, now: datetime) -> Figures:
+    """The figures of this moment."""
+    audit = ledger_audit.last_audit(session)
+    beats = {part: heartbeats.last(session, part) for part in (heartbeats.PREFECT, heartbeats.RECONCILER)}
+    return Figures(
+        audit=audit,
+        audit_age=audit.age(now=now) if audit else timedelta(0),
+        heartbeat_ages={part: max(timedelta(0), now - beat.at) for part, beat in beats.items() if beat is not None},
+        workers=len(workers.present(session, now=now)),
+        outcomes=ledger.count_all_outcomes(session, since=now - WINDOW, until=now),
+        tasks={
+            state.value: task_views.count_tasks(session, state=state)
+            for state in (TaskFilter.ACTIVE, TaskFilter.PAUSED)
+        },
+    )
+
+
+def families(figures: Figures) -> Iterator[GaugeMetricFamily]:
+    """The figures as Prometheus knows them. What is not known is left out, so that `absent()` tells of it. Pure."""
+    audit = figures.audit
+    if audit is not None:
+        yield _gauge("audit_due_times", "Due times that the last audit of the ledger looked at.", audit.due_times)
+        yield _gauge("audit_accounted", "Due times of them about which everything agrees.", audit.accounted)
+        yield _gauge("audit_discrepancies", "What does not agree.", audit.discrepancy_count)
+        yield _gauge("audit_age_seconds", "How long ago that was.", figures.audit_age.total_seconds())
+    yield _gauge("workers", "Workers that were heard of lately.", figures.workers)
+    ages = {part: age.total_seconds() for part, age in figures.heartbeat_ages.items()}
+    yield _labelled("part_heartbeat_age_seconds", "How long ago a part was heard of.", "part", ages)
+    counts = {outcome.value: figures.outcomes.get(outcome, 0) for outcome in Outcome}
+    yield _labelled("due_times", "Due times of the last hour, by what became of them.", "outcome", counts)
+    yield _labelled("tasks", "Tasks that are not deleted.", "state", figures.tasks)
+
+
+def _gauge(name: str, what: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"duetime_{name}", what, value=value)
+
+
+def _labelled(name: str, what: str, label: str, values: Mapping[str, int] | Mapping[str, float]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(f"duetime_{name}", what, labels=[label])
+    for key, value in values.items():
+        family.add_metric([key], value)
+    return family
