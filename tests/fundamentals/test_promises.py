@@ -8,14 +8,16 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import delete
 
-from db import claims, due_times, runs, sync, task_views, tasks
+from db import claims, due_times, run_requests, runs, sync, task_views, tasks, witness
 from db.claims import Claimant, Claimed, Offer, StandDown, Taken
 from db.engine import Catalogue
 from db.errors import StaleVersion
-from db.runs import Ending
+from db.runs import Ending, RunKey
 from db.specs import AnyTask, parse_task
-from db.states import Outcome, Reason, RunState, Trigger
+from db.states import Missed, Outcome, Reason, RunState, Trigger
+from db.tables import DueTime
 
 MORNING = datetime.now(UTC).replace(hour=6, minute=0, second=0, microsecond=0)
 NINE = MORNING.replace(hour=9)
@@ -122,3 +124,66 @@ def test_what_is_deleted_is_not_due_and_comes_back_as_it_was(catalogue: Catalogu
         tasks.restore_task(session, task, actor="Ada", now=MORNING + timedelta(minutes=1))
         assert task_views.get_task(session, task, now=MORNING).spec == invoices()
     assert ledger(catalogue, task) == [(NINE, Outcome.PENDING, None)]
+
+
+def test_a_pause_can_be_made_up_for(catalogue: Catalogue, task: UUID, deployment: UUID) -> None:
+    with catalogue.transaction() as session:
+        tasks.pause_task(session, task, actor="Ada", now=NINE - timedelta(hours=1))
+    assert claim(catalogue, deployment, "worker") == StandDown(Reason.PAUSED)
+    with catalogue.transaction() as session:
+        tasks.resume_task(session, task, missed=Missed.LAST, actor="Ada", now=NINE + timedelta(hours=1))
+    assert ledger(catalogue, task) == [(NINE, Outcome.PENDING, Reason.RESUMED)]
+    assert isinstance(claim(catalogue, deployment, "worker"), Claimed)
+
+
+def test_when_the_machine_dies_nobody_knows_what_became_of_it_and_it_is_not_run_again(
+    catalogue: Catalogue, task: UUID, deployment: UUID
+) -> None:
+    worker, lost = the_machine_dies(catalogue, deployment)
+    assert ledger(catalogue, task) == [(NINE, Outcome.UNKNOWN, Reason.WORKER_LOST)]
+    with catalogue.transaction() as session:
+        assert run_requests.open_requests(session, now=NINE + timedelta(hours=1)) == []
+        done = Ending(RunState.COMPLETED, NINE + timedelta(minutes=3))
+        assert not runs.finish(session, lost, done, worker_id=worker), "should it come back, its claim is void"
+
+
+def test_a_task_that_must_run_at_least_once_goes_on_elsewhere(
+    catalogue: Catalogue, task: UUID, deployment: UUID
+) -> None:
+    with catalogue.transaction() as session:
+        surely = invoices(on_crash="rerun")
+        tasks.replace_task(session, task, surely, seen_version=1, actor="Ada", now=MORNING)
+    _, lost = the_machine_dies(catalogue, deployment)
+    with catalogue.transaction() as session:
+        [request] = run_requests.open_requests(session, now=NINE + timedelta(minutes=2))
+        run_requests.fulfil(session, request, rerun := uuid4())
+        offer = Offer(rerun, deployment, NINE, Trigger.RERUN)
+        goes_on = claims.claim(session, offer, Claimant(uuid4(), "another"), now=NINE + timedelta(minutes=2))
+    assert isinstance(goes_on, Claimed)
+    assert (goes_on.attempt, goes_on.key.due_at) == (2, lost.due_at)
+    assert ledger(catalogue, task) == [(NINE, Outcome.RUNNING, None)]
+
+
+def the_machine_dies(catalogue: Catalogue, deployment: UUID) -> tuple[UUID, RunKey]:
+    """In the midst of the run at nine; a minute later the reconciler gives its worker up."""
+    worker = Claimant(uuid4(), "lost")
+    with catalogue.transaction() as session:
+        claimed = claims.claim(session, Offer(uuid4(), deployment, NINE, Trigger.SCHEDULE), worker, now=NINE)
+        assert isinstance(claimed, Claimed)
+        ending = Ending(RunState.CRASHED, NINE + timedelta(minutes=1))
+        assert runs.end_unclaimed(session, claimed.key, ending, held_by=worker.id)
+    return worker.id, claimed.key
+
+
+def test_an_independent_witness_finds_every_due_time_accounted_for_or_says_which_is_not(
+    catalogue: Catalogue, task: UUID, deployment: UUID
+) -> None:
+    claim(catalogue, deployment, "worker")
+    later = NINE + timedelta(minutes=5)
+    with catalogue.transaction() as session:
+        verdict = witness.audit(session, from_at=MORNING, to_at=later, now=later)
+        assert (verdict.due_times, verdict.accounted, verdict.discrepancies) == (1, 1, ())
+        session.execute(delete(DueTime).where(DueTime.task_id == task, DueTime.due_at == NINE))
+        verdict = witness.audit(session, from_at=MORNING, to_at=later, now=later)
+    assert verdict.accounted == 0
+    assert {found.due_at for found in verdict.discrepancies} == {NINE}

@@ -1,5 +1,6 @@
 """What becomes of runs when a part of the system dies, or is stopped on purpose."""
 
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from db import workers
 from db.states import Outcome, RunState
 from db.tables import Run
 from tests.reconciler.conftest import now
+from tests.reconciler.test_loop import postgres_away
 from tests.waiting import wait_until
 from tests.worker.conftest import Workplace, alive
 from tests.worker.test_worker import once_in, scheduled_runs, shell
@@ -163,3 +165,17 @@ def test_a_stopped_worker_hands_on_what_waits_for_another_attempt_and_its_delay_
     assert (rerun.worker, rerun.attempt, rerun.rerun_of) == ("w2", 2, before.id)
     assert rerun.started_at is not None
     assert rerun.started_at - before.started_at > timedelta(seconds=9)
+
+
+def test_what_runs_while_postgresql_is_away_finishes_and_its_result_and_output_arrive(
+    workplace: Workplace, postgres_url: str
+) -> None:
+    workplace.start_worker()
+    task, run = running(workplace, "sleep 3; echo while it was away; sleep 6; echo when it is back; exit 3")
+    with postgres_away(workplace.catalogue, postgres_url):
+        end = time.monotonic() + 6
+        wait_until(lambda: time.monotonic() > end, "the outage to take its time", seconds=10)
+    over = workplace.ended(task, seconds=40)[0]
+    assert (over.id, over.state, over.exit_code) == (run.id, RunState.FAILED, 3)
+    assert workplace.lines_of(run.id)[1:3] == ["while it was away", "when it is back"]
+    assert [row.outcome for row in workplace.due_times_of(task)] == [Outcome.RAN]
