@@ -195,10 +195,10 @@ def startable(session: Session, late: Sequence[Offer], *, now: datetime) -> set[
     for task, deployment_id, oldest, newest in tasks:
         spec = parse_task(task.spec)
         for due_at in {oldest, newest}:
-            run_id = offers.get((deployment_id, due_at))
-            row = session.get_one(DueTime, (task.id, due_at))
-            situation = _situation(session, task, row, now=now)
-            if run_id is not None and refusal(spec, situation) is None and not waits(spec, situation):
+            if (run_id := offers.get((deployment_id, due_at))) is None:
+                continue
+            situation = _situation(session, task, session.get_one(DueTime, (task.id, due_at)), now=now)
+            if refusal(spec, situation) is None and not waits(spec, situation):
                 found.add(run_id)
     return found
 
