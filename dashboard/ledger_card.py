@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 from sqlalchemy.orm import Session
 
-from dashboard import components, navigation
+from dashboard import components, navigation, pager
 from dashboard.badges import Badge
 from dashboard.components import CellKind, Column
 from dashboard.moments import clock, moment, span, zone_of
@@ -56,7 +56,7 @@ def read(session: Session, task: TaskView, *, viewer_zone: str, now: datetime) -
     try:
         past = ledger.newest(session, task.id, now=now, limit=PAGE_SIZE, cursor=cursor)
     except BadCursor:
-        _newest()
+        pager.newest(CURSOR)
         cursor, past = None, ledger.newest(session, task.id, now=now, limit=PAGE_SIZE)
     zone = zone_of(task.spec, otherwise=viewer_zone)
     return Found(
@@ -94,7 +94,7 @@ def show(task: TaskView, found: Found, *, viewer_zone: str, now: datetime) -> No
             empty="It has not been due yet." if CURSOR not in st.query_params else "There are none before.",
             on_open=lambda due_at: _open_run(found.past.items, due_at),
         )
-        _pager(found.past.next_cursor)
+        pager.show(found.past.next_cursor, parameter=CURSOR)
 
 
 def _counted(counts: Mapping[Outcome, int]) -> list[tuple[CellKind, Any]]:
@@ -160,28 +160,3 @@ def _open_run(rows: Sequence[DueTime], due_at: str) -> None:
     run_id = next((row.run_id for row in rows if row.due_at.isoformat() == due_at), None)
     if run_id is not None:
         navigation.go("run", id=str(run_id))
-
-
-def _pager(next_cursor: str | None) -> None:
-    if next_cursor is None and CURSOR not in st.query_params:
-        return
-    with st.container(horizontal=True, horizontal_alignment="right"):
-        if CURSOR in st.query_params:
-            st.button("Newest", icon=":material/first_page:", key="ledger_newest", on_click=_newest)
-        if next_cursor:
-            st.button(
-                "Older",
-                icon=":material/chevron_right:",
-                icon_position="right",
-                key="ledger_older",
-                on_click=_older,
-                args=(next_cursor,),
-            )
-
-
-def _newest() -> None:
-    st.query_params.pop(CURSOR, None)
-
-
-def _older(cursor: str) -> None:
-    st.query_params[CURSOR] = cursor

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import components, navigation, run_rows
+from dashboard import components, navigation, pager, run_rows
 from dashboard.badges import RUN_BADGES
 from dashboard.context import catalogue
 from dashboard.failures import outage_shown
@@ -37,7 +37,8 @@ def _list() -> None:
             wrap=False,
             bind="query-params",
             label_visibility="collapsed",
-            on_change=_newest,
+            on_change=pager.newest,
+            args=(CURSOR,),
         )
         with catalogue().transaction() as session:
             found = runs.list_runs(
@@ -53,27 +54,4 @@ def _list() -> None:
                 cards=True,
                 on_open=lambda run_id: navigation.go("run", id=run_id),
             )
-        _pager(found.next_cursor)
-
-
-def _pager(next_cursor: str | None) -> None:
-    with st.container(horizontal=True, horizontal_alignment="right"):
-        if CURSOR in st.query_params:
-            st.button("Newest", icon=":material/first_page:", key="newest", on_click=_newest)
-        if next_cursor:
-            st.button(
-                "Older",
-                icon=":material/chevron_right:",
-                icon_position="right",
-                key="older",
-                on_click=_older,
-                args=(next_cursor,),
-            )
-
-
-def _newest() -> None:
-    st.query_params.pop(CURSOR, None)
-
-
-def _older(cursor: str) -> None:
-    st.query_params[CURSOR] = cursor
+        pager.show(found.next_cursor, parameter=CURSOR)
