@@ -156,7 +156,7 @@ def _ledger_row(session: Session, task_id: UUID, due_at: datetime) -> DueTime | 
 
 
 def _situation(session: Session, task: Task, row: DueTime, *, now: datetime) -> Situation:
-    passed = select(func.min(DueTime.due_at), func.max(DueTime.due_at)).where(
+    passed = select(func.min(DueTime.due_at), due_times.newest_passed(task.id, now=now)).where(
         DueTime.task_id == task.id, DueTime.outcome == Outcome.PENDING, DueTime.due_at <= now
     )
     oldest, newest = session.execute(passed).one()

@@ -186,7 +186,7 @@ class Expected:
     version: int
     waits_for: Reason | None
     newest_due_at: datetime | None
-    """Of the pending due times of its task that have passed."""
+    """Of the due times of its task that have passed, whatever became of them."""
 
 
 def pending_until(session: Session, *, until: datetime, now: datetime, limit: int = 10_000) -> list[Expected]:
@@ -196,7 +196,7 @@ def pending_until(session: Session, *, until: datetime, now: datetime, limit: in
     many hides the others.
     """
     rows = session.execute(_pending(until=until, now=now, limit=limit)).all()
-    tasks = {row.Task.id: row for row in session.execute(_tasks_with_status({row.task_id for row in rows}))}
+    tasks = {row.Task.id: row for row in session.execute(_tasks_with_status({row.task_id for row in rows}, now=now))}
     specs: dict[tuple[UUID, bool], AnyTask] = {}
     found: list[Expected] = []
     for row in rows:
@@ -216,7 +216,7 @@ def pending_until(session: Session, *, until: datetime, now: datetime, limit: in
                 task=specs[key],
                 version=known.Task.version,
                 waits_for=Reason(row.reason) if row.reason else None,
-                newest_due_at=row.newest_due_at,
+                newest_due_at=known.newest_due_at,
             )
         )
     return found
@@ -224,20 +224,26 @@ def pending_until(session: Session, *, until: datetime, now: datetime, limit: in
 
 def _pending(*, until: datetime, now: datetime, limit: int) -> Any:
     overdue = (DueTime.due_at <= now - ON_TIME).label("overdue")
-    newest = func.max(DueTime.due_at).filter(DueTime.due_at <= now).over(partition_by=DueTime.task_id)
     rank = func.row_number().over(partition_by=DueTime.task_id, order_by=DueTime.due_at)
     return (
-        select(DueTime.task_id, DueTime.due_at, DueTime.reason, overdue, newest.label("newest_due_at"))
+        select(DueTime.task_id, DueTime.due_at, DueTime.reason, overdue)
         .where(DueTime.outcome == Outcome.PENDING, DueTime.due_at <= until)
         .order_by(overdue, case((overdue, rank), else_=0), DueTime.due_at)
         .limit(limit)
     )
 
 
-def _tasks_with_status(task_ids: set[UUID]) -> Any:
+def newest_passed(task_id: Any, *, now: datetime) -> Any:
+    """The column of the newest due time of a task that has passed, whatever became of it."""
+    passed = select(func.max(DueTime.due_at)).where(DueTime.task_id == task_id, DueTime.due_at <= now)
+    return passed.scalar_subquery().label("newest_due_at")
+
+
+def _tasks_with_status(task_ids: set[UUID], *, now: datetime) -> Any:
     schedule_id = TaskStatus.applied["schedule_id"].astext.label("schedule_id")
+    newest = newest_passed(Task.id, now=now)
     return (
-        select(Task, TaskStatus.deployment_id, TaskStatus.planned_until, schedule_id)
+        select(Task, TaskStatus.deployment_id, TaskStatus.planned_until, schedule_id, newest)
         .join(TaskStatus, TaskStatus.task_id == Task.id)
         # Both are named, so that neither is read from end to end.
         .where(Task.id.in_(task_ids), TaskStatus.task_id.in_(task_ids), Task.deleted_at.is_(None))

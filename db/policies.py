@@ -20,8 +20,9 @@ class Situation:
     running: bool
     """Whether a run of the task is going on, or was lost and goes on elsewhere in a moment."""
     oldest_due_at: datetime | None
+    """Of the task's due times that have passed and are still pending."""
     newest_due_at: datetime | None
-    """Of the pending due times that have passed."""
+    """Of those that have passed, whatever became of them."""
     waits_for: Reason | None = None
     """Why it is pending still, if somebody said so."""
 

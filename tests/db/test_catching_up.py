@@ -209,6 +209,29 @@ def view_updated_at(session: Session, task_id: UUID) -> datetime:
     return session.get_one(Task, task_id, populate_existing=True).updated_at
 
 
+@pytest.mark.parametrize("misfire", ["latest", "all"])
+def test_a_clock_that_is_set_back_by_an_hour_makes_nothing_run_twice(session: Session, misfire: str) -> None:
+    task_id = deployed(session, misfire=misfire)
+    for minute in range(1, 6):
+        ended(session, claim_at(session, task_id, NOW + minutes(minute)), at=NOW + minutes(minute) + seconds(5))
+    due_times.extend(session, now=NOW - minutes(60))
+    for minute in range(1, 6):
+        again = claim_at(session, task_id, NOW + minutes(minute), now=NOW + minutes(minute - 60))
+        assert again == StandDown(Reason.NOT_DUE)
+    assert isinstance(claim_at(session, task_id, NOW + minutes(6)), Claimed), "and goes on where it was"
+
+
+def test_a_clock_that_is_set_forward_by_an_hour_loses_nothing(session: Session) -> None:
+    task_id, later = deployed(session), NOW + minutes(60) + seconds(10)
+    due_times.extend(session, now=later)
+    for one in pending_until(session, until=later, now=later):
+        claim_at(session, task_id, one.due_at, now=later)
+    assert passed(session, task_id, at=later) == [
+        *[(Outcome.SKIPPED, Reason.SUPERSEDED)] * 59,
+        (Outcome.RUNNING, None),
+    ]
+
+
 def test_a_worker_that_was_declared_lost_claims_nothing(session: Session) -> None:
     task_id, worker = deployed(session), a_worker(session)
     offer = at_once(session, task_id, 1)
