@@ -18,9 +18,9 @@ from db import audit, due_times, revisions, run_requests, runs
 from db.errors import StaleVersion, TaskIsDeleted, TaskIsNotDeleted, TaskNameTaken, TaskNotFound
 from db.notifications import Topic, notify, of
 from db.revisions import Change
-from db.specs import AnyTask, as_document, check_against_clock, parse_task
+from db.specs import AnyTask, FieldError, InvalidTask, as_document, check_against_clock, parse_task
 from db.states import WAITING_STATES, Missed
-from db.tables import Task, TaskStatus
+from db.tables import Revision, Task, TaskStatus
 
 SCHEDULE_FIELDS = ("schedule", "starts_at", "ends_at")
 
@@ -54,6 +54,28 @@ def replace_task(
     task = _lock_live(session, task_id)
     if task.version != seen_version:
         raise StaleVersion(seen=seen_version, current_version=task.version)
+    _replace(session, task, spec, actor=actor, now=now)
+
+
+def rollback_task(session: Session, task_id: UUID, *, version: int, actor: str, now: datetime) -> None:
+    """The task as it was at an earlier version, as a new one; a pause stays as it is.
+
+    Raises:
+        TaskNotFound, TaskIsDeleted, TaskNameTaken.
+        InvalidTask: there is no such version, or it would never run any more.
+    """
+    task = _lock_live(session, task_id)
+    earlier = session.get(Revision, (task_id, version))
+    if earlier is None:
+        message = f"There is no such version. The task has versions 1 to {task.version}."
+        raise InvalidTask([FieldError(field="version", message=message)])
+    spec = parse_task({**earlier.spec, "paused": task.spec["paused"]})
+    _replace(session, task, spec, actor=actor, now=now, details={"rolled_back_to": version})
+
+
+def _replace(
+    session: Session, task: Task, spec: AnyTask, *, actor: str, now: datetime, details: dict[str, Any] | None = None
+) -> None:
     rescheduled = _rescheduled(parse_task(task.spec), spec)
     if rescheduled:
         check_against_clock(spec, now=now)
@@ -64,7 +86,7 @@ def replace_task(
     _apply(session, task, spec, now=now)
     if rescheduled:
         due_times.rewrite(session, task.id, spec, version=task.version, now=now, catch_past=True)
-    _record(session, task, change=Change.EDITED, actor=actor, now=now)
+    _record(session, task, change=Change.EDITED, actor=actor, now=now, details=details)
 
 
 def pause_task(

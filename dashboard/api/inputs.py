@@ -47,6 +47,12 @@ class Resume(Strict):
     missed: Missed = Missed.NONE
 
 
+class Rollback(Strict):
+    """The version that the task is to be again."""
+
+    version: Annotated[int, Field(ge=1, lt=10**MAX_VERSION_DIGITS)]
+
+
 class Nothing(Strict):
     """An empty object."""
 
@@ -77,6 +83,7 @@ UNEXPLAINED, FROM_NOW_ON, NOTHING = Pause(), Resume(), Nothing()
 
 PauseBody = Annotated[Pause, WrapValidator(strictly(Pause))]
 ResumeBody = Annotated[Resume, WrapValidator(strictly(Resume))]
+RollbackBody = Annotated[Rollback, WrapValidator(strictly(Rollback))]
 EmptyBody = Annotated[Nothing, WrapValidator(strictly(Nothing))]
 PreviewBody = Annotated[Preview, WrapValidator(strictly(Preview))]
 

@@ -24,6 +24,7 @@ from dashboard.api.inputs import (
     PauseBody,
     QueryText,
     ResumeBody,
+    RollbackBody,
     TaskBody,
     TaskId,
     TaskReplacement,
@@ -145,6 +146,12 @@ def _add_commands(router: APIRouter, catalogue: Catalogue) -> None:
     def resume(task_id: TaskId, actor: Actor, body: ResumeBody = FROM_NOW_ON) -> Response:
         with catalogue.transaction() as session:
             tasks.resume_task(session, task_id, missed=body.missed, actor=actor, now=now())
+            return _answer(session, task_id)
+
+    @router.post("/{id}/rollback", response_model=answers.AnsweredTask, summary="Go back to an earlier version")
+    def rollback(task_id: TaskId, actor: Actor, body: RollbackBody) -> Response:
+        with catalogue.transaction() as session:
+            tasks.rollback_task(session, task_id, version=body.version, actor=actor, now=now())
             return _answer(session, task_id)
 
     @router.post("/{id}/run", status_code=202, response_model=answers.Run, summary="Run a task now")

@@ -19,6 +19,7 @@ BODIES = [
     ("POST", "/tasks/{id}/pause"),
     ("POST", "/tasks/{id}/resume"),
     ("POST", "/tasks/{id}/restore"),
+    ("POST", "/tasks/{id}/rollback"),
     ("POST", f"/tasks/{NOBODY}/run"),
     ("POST", f"/runs/{NOBODY}/cancel"),
     ("POST", "/schedules/preview"),

@@ -22,6 +22,7 @@ CONTRACT = {
     "/tasks/{id}/restore": {"post"},
     "/tasks/{id}/pause": {"post"},
     "/tasks/{id}/resume": {"post"},
+    "/tasks/{id}/rollback": {"post"},
     "/tasks/{id}/run": {"post"},
     "/tasks/{id}/due-times": {"get"},
     "/tasks/{id}/revisions": {"get"},

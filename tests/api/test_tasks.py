@@ -261,3 +261,17 @@ def test_a_resume_says_what_becomes_of_the_due_times_that_passed(
     to = datetime.now(UTC).isoformat()
     ledger = api.get(f"/tasks/{task_id}/due-times", params={"to": to}).json()["items"]
     assert [row["outcome"] for row in ledger] == ["skipped"] * (3 - pending) + ["pending"] * pending
+
+
+def test_a_task_goes_back_to_an_earlier_version_in_a_new_one_and_a_pause_stays(api: TestClient) -> None:
+    task = created(api, description="first")
+    url = f"/tasks/{task['id']}"
+    api.put(url, json={**task, "description": "second", "retries": 3}, headers={"If-Match": '"1"'})
+    api.post(f"{url}/pause")
+    back = api.post(f"{url}/rollback", json={"version": 1})
+    assert (back.status_code, back.headers["ETag"]) == (200, '"4"')
+    assert (back.json()["description"], back.json()["retries"], back.json()["paused"]) == ("first", 0, True)
+    assert api.get(f"{url}/revisions").json()["items"][0]["changed"] == ["description", "retries"]
+    for nonsense in ({"version": 9}, {"version": 0}, {}):
+        refused = api.post(f"{url}/rollback", json=nonsense)
+        assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "version")
