@@ -137,7 +137,7 @@ class Holdings:
             again_after = min(again_after * 1.5, AGAIN_AFTER_AT_MOST_SECONDS)
         if isinstance(answer, StandDown):
             key = RunKey(held.offer.run_id, held.offer.due_at)
-            self._teller.tell(key, RunState.CANCELLED, f"Not run: {answer.reason}.")
+            self._teller.tell(key, RunState.CANCELLED, answer.message)
 
     async def _claim(self, held: Held) -> Answer:
         """Claims the run, and executes it to its end where it is ours."""

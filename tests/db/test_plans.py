@@ -41,7 +41,8 @@ FILL = f"""
            CASE WHEN i >= 5 THEN TIMESTAMPTZ '{NOW}' END,
            md5('w')::uuid, 'w' FROM generate_series(1, 40000) i;
     INSERT INTO run_requests (id, task_id, requested_at, actor, trigger, due_at, not_before, attempt, run_id)
-    SELECT gen_random_uuid(), md5('t' || i)::uuid, '{NOW}', 'x', 'manual', '{NOW}', '{NOW}', 1, CASE WHEN i > 3 THEN gen_random_uuid() END
+    SELECT gen_random_uuid(), md5('t' || i)::uuid, '{NOW}', 'x', 'manual', '{NOW}', '{NOW}', 1,
+           CASE WHEN i > 3 THEN gen_random_uuid() END
     FROM generate_series(1, {TASKS}) i;
     INSERT INTO run_logs (at, run_id, level, stream, message)
     SELECT '{NOW}', md5('r' || (i / 20))::uuid, 'info', 'stdout', 'x' FROM generate_series(1, 40000) i;
