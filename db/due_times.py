@@ -34,6 +34,10 @@ EXTENDED_AT_ONCE = 200
 PLANNED_FOR_EVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
+NOT_CLAIMED = (Outcome.PENDING, Outcome.CANCELLED)
+"""What the row of a due time may be that is still to come."""
+
+
 @dataclass(frozen=True, slots=True)
 class Planned:
     """The due times to write, and up to where the ledger is complete with them."""
@@ -101,13 +105,14 @@ def complete(session: Session, task: Task, *, now: datetime) -> None:
 
 
 def withdraw(session: Session, task_id: UUID, *, now: datetime) -> None:
-    """Takes back the rows of the future, which nobody can have claimed: they never came to be due."""
-    session.execute(delete(DueTime).where(DueTime.task_id == task_id, DueTime.due_at > now, DueTime.run_id.is_(None)))
+    """Takes back the rows of the future, which nobody has claimed: they never came to be due."""
+    future = (DueTime.task_id == task_id, DueTime.due_at > now, DueTime.outcome.in_(NOT_CLAIMED))
+    session.execute(delete(DueTime).where(*future))
 
 
 def newest_claimed(session: Session, task_id: UUID, *, after: datetime) -> datetime | None:
-    """The newest due time later than an instant that a worker, by its own clock, has claimed already."""
-    claimed = (DueTime.due_at > after, DueTime.run_id.is_not(None))
+    """The newest due time later than an instant that a worker, by its own clock, has run or refused already."""
+    claimed = (DueTime.due_at > after, DueTime.outcome.not_in(NOT_CLAIMED))
     return session.scalar(select(func.max(DueTime.due_at)).where(DueTime.task_id == task_id, *claimed))
 
 

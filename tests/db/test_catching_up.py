@@ -195,6 +195,16 @@ def test_an_edit_comes_after_what_a_faster_clock_has_claimed(session: Session) -
     assert ledger(session, task_id)[0].run_id == key.id
 
 
+def test_an_edit_takes_back_nothing_that_a_faster_clock_has_refused(session: Session) -> None:
+    key, _ = a_claimed_run(session)
+    task_id, second = run_of(session, key).task_id, NOW + minutes(2)
+    assert claim_at(session, task_id, second) == StandDown(Reason.OVERLAP)
+    odd_minutes = {"kind": "cron", "cron": "1-59/2 * * * *", "timezone": "UTC"}
+    edit(session, task_id, now=second - seconds(0.4), schedule=odd_minutes)
+    assert outcomes(session, task_id)[1] == (Outcome.SKIPPED, Reason.OVERLAP)
+    assert pending(session, task_id)[0] == NOW + minutes(3)
+
+
 def test_no_change_is_noted_as_earlier_than_the_one_before(session: Session) -> None:
     task_id = deployed(session)
     tasks.pause_task(session, task_id, actor="anna", now=NOW + minutes(60))
