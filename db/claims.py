@@ -130,7 +130,7 @@ def claim(
 def _refuse(session: Session, offer: Offer, task: Task, spec: AnyTask, *, now: datetime) -> Answer | None:
     if offer.trigger in LEDGER_TRIGGERS:
         return _refuse_due_time(session, offer, task, spec, now=now)
-    if offer.trigger is Trigger.RERUN and spec.overlap is not Overlap.ALLOW and _has_active_runs(session, task.id):
+    if offer.trigger is Trigger.RERUN and spec.overlap is not Overlap.ALLOW and _active_triggers(session, task.id):
         return NotYet()
     return None
 
@@ -169,20 +169,23 @@ def _situation(session: Session, task: Task, row: DueTime, *, now: datetime) -> 
         DueTime.task_id == task.id, DueTime.outcome == Outcome.PENDING, DueTime.due_at <= now
     )
     oldest, newest = session.execute(passed).one()
+    active = _active_triggers(session, task.id)
     return Situation(
         due_at=row.due_at,
         now=now,
         paused=due_times.is_paused_at(task, row.due_at),
-        running=_has_active_runs(session, task.id) or due_times.is_running(session, task.id),
+        running=bool(active) or due_times.is_running(session, task.id),
         oldest_due_at=oldest,
         newest_due_at=newest,
         waits_for=Reason(row.reason) if row.reason else None,
+        catching_up=Trigger.CATCH_UP in active,
     )
 
 
-def _has_active_runs(session: Session, task_id: UUID) -> bool:
-    active = select(Run.id).where(Run.task_id == task_id, Run.ended_at.is_(None), Run.state.in_(ACTIVE_STATES))
-    return session.execute(active.limit(1)).first() is not None
+def _active_triggers(session: Session, task_id: UUID) -> set[str]:
+    """Why the runs of a task exist that are going on."""
+    active = (Run.task_id == task_id, Run.ended_at.is_(None), Run.state.in_(ACTIVE_STATES))
+    return set(session.scalars(select(Run.trigger).where(*active)))
 
 
 def startable(session: Session, late: Sequence[Offer], *, now: datetime) -> set[UUID]:

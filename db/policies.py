@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from db.schedules import Once
 from db.specs import AnyTask
 from db.states import Misfire, Outcome, Overlap, Reason
 
@@ -25,6 +26,8 @@ class Situation:
     """Of those that have passed, whatever became of them."""
     waits_for: Reason | None = None
     """Why it is pending still, if somebody said so."""
+    catching_up: bool = False
+    """Whether the run that goes on is of a due time that was missed."""
 
     @property
     def late(self) -> timedelta:
@@ -68,9 +71,15 @@ def _refused_as_late(task: AnyTask, situation: Situation) -> Refusal | None:
         return None  # what waits in line is no misfire: somebody was there to run it
     if task.misfire is Misfire.SKIP:
         return Refusal(Outcome.MISSED, Reason.LATE)
-    if task.misfire is Misfire.LATEST and situation.has_newer:
+    if task.misfire is Misfire.LATEST and situation.has_newer and not _is_the_one(task, situation):
         return Refusal(Outcome.SKIPPED, Reason.SUPERSEDED)
     return None
+
+
+def _is_the_one(task: AnyTask, situation: Situation) -> bool:
+    """Whether it is what a one-shot asks for: then what was due by an earlier version of the task is no newer one."""
+    schedule = task.schedule.value()
+    return isinstance(schedule, Once) and schedule.at == situation.due_at
 
 
 def waits(task: AnyTask, situation: Situation) -> bool:
@@ -82,5 +91,5 @@ def _in_line(task: AnyTask, situation: Situation) -> bool:
     """Whether the task's due times are run one after the other: always, or while it catches up with each of them."""
     if task.overlap is Overlap.QUEUE or task.overlap is Overlap.ALLOW:
         return task.overlap is Overlap.QUEUE
-    behind = situation.late > ON_TIME or situation.has_older
+    behind = situation.late > ON_TIME or situation.has_older or situation.catching_up
     return situation.waits_for is Reason.RESUMED or (task.misfire is Misfire.ALL and behind)

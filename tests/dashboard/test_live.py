@@ -41,7 +41,8 @@ def test_many_hints_between_two_looks_are_one_change(hub: Hub, catalogue: Catalo
         with hub.subscription([Topic.TASKS, Topic.RUNS]) as mine, hub.subscription(["last"]) as last:
             for _ in range(20):
                 await asyncio.to_thread(hint, catalogue, Topic.TASKS)
-            await asyncio.to_thread(hint, catalogue, Topic.RUNS, "last")
+            await asyncio.to_thread(hint, catalogue, Topic.RUNS)
+            await asyncio.to_thread(hint, catalogue, "last")
             await last.changes(within_seconds=5)
             return await mine.changes(within_seconds=5), await mine.changes(within_seconds=0.2)
 

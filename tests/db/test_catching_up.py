@@ -62,6 +62,17 @@ def test_misfire_all_runs_each_one_after_the_other_though_the_task_skips_overlap
     assert passed(session, task_id) == [(Outcome.RAN, None)] * 5
 
 
+def test_what_is_due_now_waits_for_the_last_one_that_was_missed(session: Session) -> None:
+    task_id = deployed(session, misfire="all", ends_at=(NOW + minutes(3)).isoformat())
+    at = NOW + minutes(3) + seconds(1)
+    ended(session, back_at(session, task_id, 1, at=at), at=at)
+    last_missed = back_at(session, task_id, 2, at=at)
+    assert isinstance(last_missed, Claimed)
+    assert back_at(session, task_id, 3, at=at) == NotYet()
+    ended(session, last_missed, at=at)
+    assert isinstance(back_at(session, task_id, 3, at=at), Claimed)
+
+
 def test_what_waits_its_turn_behind_a_long_run_is_no_misfire(session: Session) -> None:
     task_id = deployed(session, overlap="queue", misfire="skip")
     long_run = claim_at(session, task_id, NOW + minutes(1))
