@@ -1,20 +1,23 @@
 """The claim: the one moment that decides whether, and by whom, a due time is run.
 
 The task's row is locked first, so an edit, a pause or a delete is either before the claim, and counts, or after it.
+What is due together is claimed together, in one transaction.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from db import due_times, runs, workers
+from db.arrays import INSTANTS, UUIDS, in_rows, rows_of
 from db.due_times import is_foreign
 from db.policies import ON_TIME, Situation, refusal, waits
-from db.runs import RunKey
+from db.runs import RunKey, Start
 from db.specs import AnyTask, parse_task
 from db.states import ACTIVE_STATES, Outcome, Overlap, Reason, Trigger
 from db.tables import DueTime, Run, Task, TaskStatus
@@ -58,6 +61,7 @@ class Claimed:
     version: int
     task: AnyTask
     trigger: Trigger
+    started_at: datetime
     attempt: int = 1
 
 
@@ -90,102 +94,183 @@ class NotYet:
 Answer = Claimed | StandDown | Taken | NotYet
 
 
-def hold_task(session: Session, offer: Offer) -> None:
-    """Waits until nobody else claims a due time of the task, or changes it: only then it is known when the claim is."""
-    of_deployment = select(Task.id).join(TaskStatus, TaskStatus.task_id == Task.id)
-    mine = TaskStatus.deployment_id == offer.deployment_id
-    session.execute(of_deployment.where(mine).with_for_update(of=Task, key_share=True))
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An offer that a worker wants to execute, and since when it has it in its hands."""
+
+    offer: Offer
+    held_at: datetime
 
 
 def claim(
     session: Session, offer: Offer, claimant: Claimant, *, now: datetime, held_at: datetime | None = None
 ) -> Answer:
-    """Takes the offered run for the worker, or says why not. At most one worker ever gets `Claimed` for a due time.
+    """Takes the offered run for the worker, or says why not. At most one worker ever gets `Claimed` for a due time."""
+    return claim_many(session, [Wanted(offer, held_at or now)], claimant, clock=lambda: now)[offer.run_id]
 
-    `held_at` is since when the worker has the run in its hands.
+
+def claim_many(
+    session: Session, wanted: Sequence[Wanted], claimant: Claimant, *, clock: Callable[[], datetime]
+) -> dict[UUID, Answer]:
+    """The same for many, by the id of the run.
+
+    The clock is asked when nobody else can claim a due time of these tasks or change them any more: only then it is
+    known when the claim is.
     """
+    tasks = _hold_tasks(session, {one.offer.deployment_id for one in wanted})
     if workers.is_gone(session, claimant.id):
-        return NotYet()  # until it has found out, and is another one
-    row = session.execute(
-        select(Task, is_foreign())
+        return {one.offer.run_id: NotYet() for one in wanted}  # until it has found out, and is another one
+    now = clock()
+    answers: dict[UUID, Answer] = {}
+    for round_ in _rounds(wanted):
+        answers |= _claim_round(session, round_, tasks, claimant, now=now)
+    return answers
+
+
+def _hold_tasks(session: Session, deployment_ids: Collection[UUID]) -> dict[UUID, Any]:
+    """The tasks of these deployments, locked in one order, with what is known of them."""
+    rows = session.execute(
+        select(Task, TaskStatus.deployment_id, TaskStatus.planned_until, is_foreign())
         .join(TaskStatus, TaskStatus.task_id == Task.id)
-        .where(TaskStatus.deployment_id == offer.deployment_id)
+        .where(in_rows(TaskStatus.deployment_id, deployment_ids))
+        .order_by(Task.id)
         .with_for_update(of=Task, key_share=True)
         .execution_options(populate_existing=True)
-    ).first()
-    if row is None:
-        return NotYet()
-    task: Task = row.Task
-    if task.deleted_at is not None:
-        return StandDown(Reason.DELETED)
-    spec = parse_task(task.spec)
-    if row.foreign:
-        offer = replace(offer, trigger=Trigger.PREFECT)
-    refused = _refuse(session, offer, task, spec, now=now)
-    if refused is not None:
-        return refused
-    return _take(session, offer, claimant, task, spec, now=now, held_at=held_at or now)
+    )
+    return {row.deployment_id: row for row in rows}
 
 
-def _refuse(session: Session, offer: Offer, task: Task, spec: AnyTask, *, now: datetime) -> Answer | None:
-    if offer.trigger in LEDGER_TRIGGERS:
-        return _refuse_due_time(session, offer, task, spec, now=now)
-    if offer.trigger is Trigger.RERUN and spec.overlap is not Overlap.ALLOW and _active_triggers(session, task.id):
-        return NotYet()
-    return None
+def _rounds(wanted: Sequence[Wanted]) -> Iterator[Sequence[Wanted]]:
+    """One of each task at a time: what is decided about one of its due times counts for the next."""
+    rest = list(wanted)
+    while rest:
+        first = {one.offer.deployment_id: one for one in reversed(rest)}
+        yield list(first.values())
+        rest = [one for one in rest if first[one.offer.deployment_id] is not one]
 
 
-def _refuse_due_time(session: Session, offer: Offer, task: Task, spec: AnyTask, *, now: datetime) -> Answer | None:
-    due_times.complete(session, task, now=max(now, offer.due_at))
-    row = _ledger_row(session, task.id, offer.due_at)
-    if row is not None and row.run_id == offer.run_id:
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """An offer of a task that is there."""
+
+    offer: Offer
+    held_at: datetime
+    task: Task
+    spec: AnyTask
+
+    @property
+    def key(self) -> tuple[UUID, datetime]:
+        """Of its due time."""
+        return self.task.id, self.offer.due_at
+
+
+def _claim_round(
+    session: Session, round_: Sequence[Wanted], tasks: Mapping[UUID, Any], claimant: Claimant, *, now: datetime
+) -> dict[UUID, Answer]:
+    answers: dict[UUID, Answer] = {}
+    candidates: list[_Candidate] = []
+    for one in round_:
+        row, offer = tasks.get(one.offer.deployment_id), one.offer
+        if row is None:
+            answers[offer.run_id] = NotYet()
+        elif row.Task.deleted_at is not None:
+            answers[offer.run_id] = StandDown(Reason.DELETED)
+        else:
+            offer = replace(offer, trigger=Trigger.PREFECT) if row.foreign else offer
+            candidates.append(_Candidate(offer, one.held_at, row.Task, parse_task(row.Task.spec)))
+            _complete(session, candidates[-1], row.planned_until, now=now)
+    refused = _refuse(session, candidates, now=now)
+    free = [one for one in candidates if one.offer.run_id not in refused]
+    return answers | refused | _take(session, free, claimant, now=now)
+
+
+def _complete(session: Session, one: _Candidate, planned_until: datetime | None, *, now: datetime) -> None:
+    needed = max(now, one.offer.due_at)
+    if one.offer.trigger in LEDGER_TRIGGERS and planned_until is not None and planned_until < needed:
+        due_times.complete(session, one.task, now=needed)
+
+
+def _refuse(session: Session, candidates: Sequence[_Candidate], *, now: datetime) -> dict[UUID, Answer]:
+    scenes = _scenes(session, [one.key for one in candidates if one.offer.trigger in LEDGER_TRIGGERS], now=now)
+    refused: dict[UUID, Answer] = {}
+    for one in candidates:
+        if one.offer.trigger in LEDGER_TRIGGERS:
+            answer = _refuse_due_time(session, one, scenes.get(one.key), now=now)
+        else:
+            answer = _refuse_rerun(session, one) if one.offer.trigger is Trigger.RERUN else None
+        if answer is not None:
+            refused[one.offer.run_id] = answer
+    return refused
+
+
+def _refuse_rerun(session: Session, one: _Candidate) -> Answer | None:
+    goes_on = one.spec.overlap is not Overlap.ALLOW and session.scalar(select(_active_triggers(one.task.id)))
+    return NotYet() if goes_on else None
+
+
+def _refuse_due_time(session: Session, one: _Candidate, row: Any, *, now: datetime) -> Answer | None:
+    if row is not None and row.DueTime.run_id == one.offer.run_id:
         return None  # whose run it is, is told by the run
-    if row is None or row.outcome != Outcome.PENDING:
+    if row is None or row.DueTime.outcome != Outcome.PENDING:
         return StandDown(Reason.NOT_DUE)
-    situation = _situation(session, task, row, now=now)
-    refused = refusal(spec, situation)
+    situation = _situation(one.task, row, now=now)
+    refused = refusal(one.spec, situation)
     if refused is not None:
-        due_times.settle(session, task.id, offer.due_at, outcome=refused.outcome, reason=refused.reason, now=now)
+        due_times.settle(session, *one.key, outcome=refused.outcome, reason=refused.reason, now=now)
         return StandDown(refused.reason)
-    if waits(spec, situation):
-        due_times.put_in_line(session, task.id, offer.due_at)
+    if waits(one.spec, situation):
+        due_times.put_in_line(session, *one.key)
         return NotYet()
-    if situation.running and spec.overlap is Overlap.REPLACE:
-        runs.request_cancel_of_task(session, task.id, states=ACTIVE_STATES, now=now)
+    if situation.running and one.spec.overlap is Overlap.REPLACE:
+        runs.request_cancel_of_task(session, one.task.id, states=ACTIVE_STATES, now=now)
     return None
 
 
-def _ledger_row(session: Session, task_id: UUID, due_at: datetime) -> DueTime | None:
-    return session.scalar(
-        select(DueTime)
-        .where(DueTime.task_id == task_id, DueTime.due_at == due_at)
-        .with_for_update()
+def _scenes(session: Session, keys: Sequence[tuple[UUID, datetime]], *, now: datetime) -> dict[Any, Any]:
+    """These due times, locked, each with what a decision about it depends on."""
+    if not keys:
+        return {}
+    asked = rows_of("asked", task_id=(UUIDS, [key[0] for key in keys]), due_at=(INSTANTS, [key[1] for key in keys]))
+    rows = session.execute(
+        select(DueTime, *_surroundings(asked.c.task_id, now=now))
+        .join(asked, (DueTime.task_id == asked.c.task_id) & (DueTime.due_at == asked.c.due_at))
+        .with_for_update(of=DueTime)
         .execution_options(populate_existing=True)
     )
+    return {(row.DueTime.task_id, row.DueTime.due_at): row for row in rows}
 
 
-def _situation(session: Session, task: Task, row: DueTime, *, now: datetime) -> Situation:
-    passed = select(func.min(DueTime.due_at), due_times.newest_passed(task.id, now=now)).where(
-        DueTime.task_id == task.id, DueTime.outcome == Outcome.PENDING, DueTime.due_at <= now
+def _surroundings(task_id: Any, *, now: datetime) -> tuple[Any, ...]:
+    """The columns that say what else is going on with a task."""
+    other = aliased(DueTime)
+    passed = (other.task_id == task_id, other.outcome == Outcome.PENDING, other.due_at <= now)
+    return (
+        select(func.min(other.due_at)).where(*passed).scalar_subquery().label("oldest_due_at"),
+        due_times.newest_passed(task_id, now=now),
+        due_times.is_running(task_id).label("due_time_running"),
+        _active_triggers(task_id).label("active_triggers"),
     )
-    oldest, newest = session.execute(passed).one()
-    active = _active_triggers(session, task.id)
+
+
+def _active_triggers(task_id: Any) -> Any:
+    """Why the runs of a task exist that are going on; None where there are none."""
+    active = (Run.task_id == task_id, Run.ended_at.is_(None), Run.state.in_(ACTIVE_STATES))
+    return select(func.array_agg(Run.trigger)).where(*active).scalar_subquery()
+
+
+def _situation(task: Task, row: Any, *, now: datetime) -> Situation:
+    due_time: DueTime = row.DueTime
+    active = row.active_triggers or ()
     return Situation(
-        due_at=row.due_at,
+        due_at=due_time.due_at,
         now=now,
-        paused=due_times.is_paused_at(task, row.due_at),
-        running=bool(active) or due_times.is_running(session, task.id),
-        oldest_due_at=oldest,
-        newest_due_at=newest,
-        waits_for=Reason(row.reason) if row.reason else None,
+        paused=due_times.is_paused_at(task, due_time.due_at),
+        running=bool(active) or row.due_time_running,
+        oldest_due_at=row.oldest_due_at,
+        newest_due_at=row.newest_due_at,
+        waits_for=Reason(due_time.reason) if due_time.reason else None,
         catching_up=Trigger.CATCH_UP in active,
     )
-
-
-def _active_triggers(session: Session, task_id: UUID) -> set[str]:
-    """Why the runs of a task exist that are going on."""
-    active = (Run.task_id == task_id, Run.ended_at.is_(None), Run.state.in_(ACTIVE_STATES))
-    return set(session.scalars(select(Run.trigger).where(*active)))
 
 
 def startable(session: Session, late: Sequence[Offer], *, now: datetime) -> set[UUID]:
@@ -193,58 +278,64 @@ def startable(session: Session, late: Sequence[Offer], *, now: datetime) -> set[
 
     It saves the claims of all the others, which after an outage are many.
     """
-    found: set[UUID] = set()
     offers = {(offer.deployment_id, offer.due_at): offer.run_id for offer in late}
     ends = (func.min(DueTime.due_at).label("oldest"), func.max(DueTime.due_at).label("newest"))
     tasks = session.execute(
         select(Task, TaskStatus.deployment_id, *ends)
         .join(TaskStatus, TaskStatus.task_id == Task.id)
         .join(DueTime, DueTime.task_id == Task.id)
-        .where(TaskStatus.deployment_id.in_({offer.deployment_id for offer in late}), Task.deleted_at.is_(None))
+        .where(in_rows(TaskStatus.deployment_id, {offer.deployment_id for offer in late}), Task.deleted_at.is_(None))
         .where(DueTime.outcome == Outcome.PENDING, DueTime.due_at <= now, TaskStatus.planned_until >= now)
         .group_by(Task.id, TaskStatus.deployment_id)
     )
-    for task, deployment_id, oldest, newest in tasks:
-        spec = parse_task(task.spec)
-        for due_at in {oldest, newest}:
-            if (run_id := offers.get((deployment_id, due_at))) is None:
-                continue
-            situation = _situation(session, task, session.get_one(DueTime, (task.id, due_at)), now=now)
-            if refusal(spec, situation) is None and not waits(spec, situation):
-                found.add(run_id)
+    next_ones = {
+        (row.Task.id, due_at): (row.Task, offers[row.deployment_id, due_at])
+        for row in tasks
+        for due_at in (row.oldest, row.newest)
+        if (row.deployment_id, due_at) in offers
+    }
+    found: set[UUID] = set()
+    for key, scene in _scenes(session, list(next_ones), now=now).items():
+        task, run_id = next_ones[key]
+        spec, situation = parse_task(task.spec), _situation(task, scene, now=now)
+        if refusal(spec, situation) is None and not waits(spec, situation):
+            found.add(run_id)
     return found
 
 
 def _take(
-    session: Session,
-    offer: Offer,
-    claimant: Claimant,
-    task: Task,
-    spec: AnyTask,
-    *,
-    now: datetime,
-    held_at: datetime,
-) -> Answer:
-    key = RunKey(offer.run_id, offer.due_at)
+    session: Session, candidates: Sequence[_Candidate], claimant: Claimant, *, now: datetime
+) -> dict[UUID, Answer]:
+    if not candidates:
+        return {}
+    starts = {one.offer.run_id: _start_of(one, now=now) for one in candidates}
+    attempts = runs.start_many(
+        session, list(starts.values()), worker_id=claimant.id, worker=claimant.name, started_at=now
+    )
+    begun = [one for one in candidates if one.offer.run_id in attempts and one.offer.trigger in LEDGER_TRIGGERS]
+    if begun:
+        executed = [(*one.key, one.offer.run_id, one.task.version) for one in begun]
+        due_times.begin_many(session, executed, started_at=now)
+    return {
+        run_id: _claimed(session, one, starts[run_id], claimant, attempts.get(run_id), now=now)
+        for run_id, one in ((one.offer.run_id, one) for one in candidates)
+    }
+
+
+def _start_of(one: _Candidate, *, now: datetime) -> Start:
+    offer = one.offer
     late = offer.trigger is Trigger.SCHEDULE and now - offer.due_at > ON_TIME
     trigger = Trigger.CATCH_UP if late else offer.trigger
-    attempt = runs.start(
-        session,
-        key,
-        task_id=task.id,
-        task_name=spec.name,
-        task_version=task.version,
-        trigger=trigger.value,
-        started_at=now,
-        held_at=held_at,
-        worker_id=claimant.id,
-        worker=claimant.name,
-    )
+    key = RunKey(offer.run_id, offer.due_at)
+    return Start(key, one.task.id, one.spec.name, one.task.version, trigger.value, one.held_at)
+
+
+def _claimed(
+    session: Session, one: _Candidate, start: Start, claimant: Claimant, attempt: int | None, *, now: datetime
+) -> Answer:
     if attempt is None:
-        return _taken_before(runs.get_run(session, offer.run_id), claimant, task, spec)
-    if offer.trigger in LEDGER_TRIGGERS:
-        due_times.begin(session, task.id, key.due_at, run_id=key.id, version=task.version, started_at=now)
-    return Claimed(key, task.id, task.version, spec, trigger, attempt)
+        return _taken_before(runs.get_run(session, one.offer.run_id), claimant, one.task, one.spec)
+    return Claimed(start.key, one.task.id, one.task.version, one.spec, Trigger(start.trigger), now, attempt)
 
 
 def _taken_before(run: Run, claimant: Claimant, task: Task, spec: AnyTask) -> Answer:
@@ -252,5 +343,6 @@ def _taken_before(run: Run, claimant: Claimant, task: Task, spec: AnyTask) -> An
         return StandDown(Reason.CANCELLED)
     if run.worker_id == claimant.id and run.ended_at is None:
         # It was claimed, and PostgreSQL went away before it could say so.
-        return Claimed(RunKey(run.id, run.due_at), task.id, task.version, spec, Trigger(run.trigger), run.attempt)
+        key, started_at = RunKey(run.id, run.due_at), run.started_at or run.due_at
+        return Claimed(key, task.id, task.version, spec, Trigger(run.trigger), started_at, run.attempt)
     return Taken()

@@ -9,8 +9,9 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, case, delete, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
+from db.arrays import INSTANTS, INTEGERS, UUIDS, rows_of
 from db.errors import BadCursor
 from db.notifications import Topic, notify, of
 from db.pages import Page, decode_cursor, encode_cursor
@@ -240,7 +241,8 @@ def _pending(*, until: datetime, now: datetime, limit: int) -> Any:
 
 def newest_passed(task_id: Any, *, now: datetime) -> Any:
     """The column of the newest due time of a task that has passed, whatever became of it."""
-    passed = select(func.max(DueTime.due_at)).where(DueTime.task_id == task_id, DueTime.due_at <= now)
+    other = aliased(DueTime)
+    passed = select(func.max(other.due_at)).where(other.task_id == task_id, other.due_at <= now)
     return passed.scalar_subquery().label("newest_due_at")
 
 
@@ -297,10 +299,10 @@ def settle_many(
     return len(settled)
 
 
-def is_running(session: Session, task_id: UUID) -> bool:
+def is_running(task_id: Any) -> Any:
     """Whether a due time of the task is being run, also while it is handed from a machine that died to another."""
-    running = select(DueTime.due_at).where(DueTime.outcome == Outcome.RUNNING, DueTime.task_id == task_id)
-    return session.execute(running.limit(1)).first() is not None
+    other = aliased(DueTime)
+    return select(other.due_at).where(other.outcome == Outcome.RUNNING, other.task_id == task_id).exists()
 
 
 def put_in_line(session: Session, task_id: UUID, due_at: datetime) -> None:
@@ -342,11 +344,21 @@ def begin(
     session: Session, task_id: UUID, due_at: datetime, *, run_id: UUID, version: int, started_at: datetime
 ) -> None:
     """The run executes this due time."""
-    session.execute(
-        update(DueTime)
-        .where(DueTime.task_id == task_id, DueTime.due_at == due_at, DueTime.outcome == Outcome.PENDING)
-        .values(outcome=Outcome.RUNNING, reason=None, run_id=run_id, started_at=started_at, task_version=version)
+    begin_many(session, [(task_id, due_at, run_id, version)], started_at=started_at)
+
+
+def begin_many(session: Session, begun: Sequence[tuple[UUID, datetime, UUID, int]], *, started_at: datetime) -> None:
+    """Runs execute these due times: each is a task, its due time, the run and the task's version."""
+    runs = rows_of(
+        "begun",
+        task_id=(UUIDS, [one[0] for one in begun]),
+        due_at=(INSTANTS, [one[1] for one in begun]),
+        run_id=(UUIDS, [one[2] for one in begun]),
+        version=(INTEGERS, [one[3] for one in begun]),
     )
+    theirs = (DueTime.task_id == runs.c.task_id, DueTime.due_at == runs.c.due_at, DueTime.outcome == Outcome.PENDING)
+    values = {"reason": None, "run_id": runs.c.run_id, "task_version": runs.c.version, "started_at": started_at}
+    session.execute(update(DueTime).where(*theirs).values(outcome=Outcome.RUNNING, **values))
 
 
 def go_on(session: Session, task_id: UUID, due_at: datetime, *, lost: UUID, run_id: UUID) -> None:

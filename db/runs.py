@@ -1,6 +1,6 @@
 """Runs: one execution each, from the moment that it is claimed or asked for to its end."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,8 +9,10 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, func, literal, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.selectable import TableValuedAlias
 
 from db import reruns
+from db.arrays import INSTANTS, INTEGERS, TEXTS, UUIDS, in_rows, rows_of
 from db.errors import BadCursor, RunIsOver, RunNotFound
 from db.notifications import Topic, notify, of
 from db.pages import Page, decode_cursor, encode_cursor
@@ -41,22 +43,67 @@ def insert_run(session: Session, key: RunKey, **values: Any) -> bool:
     statement = insert(Run).values(id=key.id, due_at=key.due_at, **values).on_conflict_do_nothing().returning(Run.id)
     added = session.execute(statement).first() is not None
     if added:
-        _show_as_last(session, key, values["task_id"], values["state"])
+        _show_as_last(session, [(key, values["task_id"], values["state"])])
     return added
 
 
-def start(session: Session, key: RunKey, *, task_id: UUID, **values: Any) -> int | None:
-    """Takes the run for a worker, once, and returns which attempt it is to begin with.
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A run that a worker takes: its task as it is at that moment, and since when the worker had it in its hands."""
 
-    None where it was taken, has ended, or its cancellation was asked for.
+    key: RunKey
+    task_id: UUID
+    task_name: str
+    task_version: int
+    trigger: str
+    held_at: datetime
+
+
+def start_many(
+    session: Session, starts: Sequence[Start], *, worker_id: UUID, worker: str, started_at: datetime
+) -> dict[UUID, int]:
+    """Takes runs for a worker, each once, and returns which attempt each is to begin with.
+
+    Those are missing that were taken before, have ended, or are to be cancelled.
     """
-    values |= {"state": RunState.RUNNING.value, "reported": False}
-    if insert_run(session, key, task_id=task_id, **values):
-        return 1
+    offered = _table_of(starts)
+    taken = {"state": RunState.RUNNING, "reported": False, "started_at": started_at}
+    taken |= {"worker_id": worker_id, "worker": worker}
+    attempts = _insert_taken(session, offered, taken)
+    rest = [one for one in starts if one.key.id not in attempts]
+    attempts |= _take_waiting(session, rest, taken) if rest else {}
+    _show_as_last(session, [(one.key, one.task_id, RunState.RUNNING) for one in starts if one.key.id in attempts])
+    return attempts
+
+
+def _table_of(starts: Sequence[Start]) -> TableValuedAlias:
+    return rows_of(
+        "offered",
+        id=(UUIDS, [one.key.id for one in starts]),
+        due_at=(INSTANTS, [one.key.due_at for one in starts]),
+        task_id=(UUIDS, [one.task_id for one in starts]),
+        task_name=(TEXTS, [one.task_name for one in starts]),
+        task_version=(INTEGERS, [one.task_version for one in starts]),
+        trigger=(TEXTS, [one.trigger for one in starts]),
+        held_at=(INSTANTS, [one.held_at for one in starts]),
+    )
+
+
+def _insert_taken(session: Session, offered: TableValuedAlias, taken: dict[str, Any]) -> dict[UUID, int]:
+    """Those that nobody knew of before."""
+    names, values = [*offered.c.keys(), *taken], [*offered.c, *(literal(value) for value in taken.values())]
+    new = insert(Run).from_select(names, select(*values)).on_conflict_do_nothing().returning(Run.id, Run.attempt)
+    return {row.id: row.attempt for row in session.execute(new)}
+
+
+def _take_waiting(session: Session, starts: Sequence[Start], taken: dict[str, Any]) -> dict[UUID, int]:
+    """Those that were asked for. A rerun stays one: the ledger's view of why it was made is older."""
+    offered = _table_of(starts)
+    seen = {name: offered.c[name] for name in ("task_name", "task_version", "held_at")}
     free = (Run.state.in_(WAITING_STATES), Run.cancel_requested_at.is_(None))
-    # A rerun stays one: the ledger's view of why it was made is older.
-    advanced = _advance(session, key, *free, **{name: value for name, value in values.items() if name != "trigger"})
-    return None if advanced is None else advanced.attempt
+    waiting = update(Run).where(Run.id == offered.c.id, Run.due_at == offered.c.due_at, *free)
+    rows = session.execute(waiting.values(**taken, **seen).returning(Run.id, Run.attempt))
+    return {row.id: row.attempt for row in rows}
 
 
 def next_attempt(
@@ -71,12 +118,6 @@ def next_attempt(
     return advanced is not None
 
 
-def hold_task(session: Session, key: RunKey) -> None:
-    """Until the end of this transaction nobody else claims a due time of the task, edits it or ends a run of it."""
-    of_run = select(Task.id).join(Run, Run.task_id == Task.id).where(*_is(key))
-    session.execute(of_run.with_for_update(of=Task, key_share=True))
-
-
 def finish(session: Session, key: RunKey, ending: Ending, *, worker_id: UUID, noted_at: datetime | None = None) -> bool:
     """Ends the run and decides its due time; False where the run is not this worker's any more.
 
@@ -84,6 +125,60 @@ def finish(session: Session, key: RunKey, ending: Ending, *, worker_id: UUID, no
     """
     values = {"exit_code": ending.exit_code, "noted_at": noted_at}
     return _end(session, key, ending, Run.worker_id == worker_id, **values)
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The end of a run that a worker holds."""
+
+    key: RunKey
+    task_id: UUID
+    worker_id: UUID
+    ending: Ending
+
+
+def finish_many(session: Session, finishes: Sequence[Finish], *, clock: Callable[[], datetime]) -> list[bool]:
+    """Ends runs and decides their due times, at an instant that the clock is asked for when nobody else is in between.
+
+    False for those that are not their worker's any more.
+    """
+    task_ids = {one.task_id for one in finishes}
+    # Nobody claims a due time of these tasks, edits them or ends a run of theirs until this is committed.
+    session.execute(select(Task.id).where(in_rows(Task.id, task_ids)).order_by(Task.id).with_for_update(key_share=True))
+    noted_at = clock()
+    plain = [one for one in finishes if one.ending.state is not RunState.CRASHED]
+    ended = _finish_plain(session, plain, noted_at) if plain else set()
+    for one in finishes:
+        if one not in plain and finish(session, one.key, one.ending, worker_id=one.worker_id, noted_at=noted_at):
+            ended.add(one.key.id)
+    return [one.key.id in ended for one in finishes]
+
+
+def _finish_plain(session: Session, finishes: Sequence[Finish], noted_at: datetime) -> set[UUID]:
+    """Those that nothing follows from."""
+    told = rows_of(
+        "told",
+        id=(UUIDS, [one.key.id for one in finishes]),
+        due_at=(INSTANTS, [one.key.due_at for one in finishes]),
+        task_id=(UUIDS, [one.task_id for one in finishes]),
+        worker_id=(UUIDS, [one.worker_id for one in finishes]),
+        state=(TEXTS, [one.ending.state for one in finishes]),
+        ended_at=(INSTANTS, [one.ending.ended_at for one in finishes]),
+        exit_code=(INTEGERS, [one.ending.exit_code for one in finishes]),
+        error=(TEXTS, [one.ending.error for one in finishes]),
+    )
+    mine = (Run.id == told.c.id, Run.due_at == told.c.due_at, Run.worker_id == told.c.worker_id, Run.ended_at.is_(None))
+    values: dict[str, Any] = {name: told.c[name] for name in ("state", "exit_code", "error")}
+    values |= {"ended_at": func.greatest(Run.started_at, told.c.ended_at), "noted_at": noted_at, "reported": False}
+    ended = set(session.scalars(update(Run).where(*mine).values(**values).returning(Run.id)))
+    claimed = (DueTime.task_id == told.c.task_id, DueTime.due_at == told.c.due_at, DueTime.run_id == told.c.id)
+    session.execute(
+        update(DueTime)
+        .where(*claimed, DueTime.outcome == Outcome.RUNNING, in_rows(DueTime.run_id, ended))
+        .values(outcome=Outcome.RAN, reason=None, decided_at=told.c.ended_at)
+    )
+    _show_as_last(session, [(one.key, one.task_id, one.ending.state) for one in finishes if one.key.id in ended])
+    return ended
 
 
 def end_unclaimed(session: Session, key: RunKey, ending: Ending, *, held_by: UUID | None = None) -> bool:
@@ -125,19 +220,28 @@ def _advance(session: Session, key: RunKey, *conditions: Any, **values: Any) -> 
     returned = (Run.task_id, Run.attempt, Run.started_at)
     row = session.execute(update(Run).where(*_is(key), *conditions).values(**values).returning(*returned)).first()
     if row is not None:
-        _show_as_last(session, key, row.task_id, values["state"])
+        _show_as_last(session, [(key, row.task_id, values["state"])])
     return row
 
 
-def _show_as_last(session: Session, key: RunKey, task_id: UUID, state: RunState) -> None:
+def _show_as_last(session: Session, shown: Sequence[tuple[RunKey, UUID, RunState]]) -> None:
     """Keeps the newest run beside its task, whatever the order of arrival, and tells whoever looks."""
-    newer = or_(TaskStatus.last_due_at.is_(None), TaskStatus.last_due_at <= key.due_at)
+    newest = {task_id: (key, state) for key, task_id, state in sorted(shown, key=lambda one: one[0].due_at)}
+    last = rows_of(
+        "last",
+        task_id=(UUIDS, list(newest)),
+        run_id=(UUIDS, [key.id for key, _ in newest.values()]),
+        due_at=(INSTANTS, [key.due_at for key, _ in newest.values()]),
+        state=(TEXTS, [state for _, state in newest.values()]),
+    )
+    newer = or_(TaskStatus.last_due_at.is_(None), TaskStatus.last_due_at <= last.c.due_at)
     session.execute(
         update(TaskStatus)
-        .where(TaskStatus.task_id == task_id, newer)
-        .values(last_run_id=key.id, last_due_at=key.due_at, last_state=state)
+        .where(TaskStatus.task_id == last.c.task_id, newer)
+        .values(last_run_id=last.c.run_id, last_due_at=last.c.due_at, last_state=last.c.state)
     )
-    notify(session, [Topic.RUNS, of(Topic.RUNS, key.id), Topic.TASKS, of(Topic.TASKS, task_id)])
+    of_runs = [of(Topic.RUNS, key.id) for key, _, _ in shown]
+    notify(session, [Topic.RUNS, *of_runs, Topic.TASKS, *(of(Topic.TASKS, task_id) for task_id in newest)])
 
 
 def _is(key: RunKey) -> tuple[Any, Any]:
@@ -296,7 +400,19 @@ def unreported(session: Session, *, limit: int = 200) -> Sequence[Run]:
 
 def mark_reported(session: Session, key: RunKey, *, state: RunState) -> None:
     """Prefect knows of this state; a newer one still has to be told."""
-    session.execute(update(Run).where(*_is(key), Run.state == state).values(reported=True))
+    mark_all_reported(session, [(key, state)])
+
+
+def mark_all_reported(session: Session, told: Sequence[tuple[RunKey, RunState]]) -> None:
+    """The same of many."""
+    known = rows_of(
+        "known",
+        id=(UUIDS, [key.id for key, _ in told]),
+        due_at=(INSTANTS, [key.due_at for key, _ in told]),
+        state=(TEXTS, [state for _, state in told]),
+    )
+    same = (Run.id == known.c.id, Run.due_at == known.c.due_at, Run.state == known.c.state)
+    session.execute(update(Run).where(*same).values(reported=True))
 
 
 def held_by_workers(session: Session, run_ids: Sequence[UUID]) -> set[UUID]:

@@ -3,13 +3,14 @@
 import asyncio
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import Any
 
 from db.actions import FlowAction
 from db.claims import Claimant, Claimed
-from db.runs import Ending
+from db.runs import Ending, Finish
 from db.specs import AnyTask, InvalidTask
 from db.states import Level, RunState, Stream, Trigger
 from flows import kinds
@@ -36,11 +37,11 @@ class Execution:
 
     def __init__(
         self, claimed: Claimed, parameters: Mapping[str, Any], claimant: Claimant, *, records: Records,
-        logbook: Logbook, teller: Teller, slots: asyncio.Semaphore, cancel: asyncio.Event,
+        logbook: Logbook, teller: Teller, slot: Callable[[], AbstractAsyncContextManager[None]], cancel: asyncio.Event,
     ) -> None:  # fmt: skip
         self._task, self._parameters = claimed.task, parameters
         self._claimed, self._claimant = claimed, claimant
-        self._records, self._logbook, self._teller, self._slots = records, logbook, teller, slots
+        self._records, self._logbook, self._teller, self._slot = records, logbook, teller, slot
         self._cancel = cancel
         self.waits = False
         """Whether it is between two attempts."""
@@ -68,14 +69,14 @@ class Execution:
 
     async def _attempts(self) -> Result:
         if not self._by_engine:
-            self._teller.tell(self._claimed.key, RunState.RUNNING)
+            self._teller.tell(self._claimed.key, RunState.RUNNING, at=self._claimed.started_at)
         number = self._claimed.attempt
         result = await self._attempt(number)
         while is_tried_again(result, number, self._task) and not self._cancel.is_set():
             number += 1
             if not await self._wait_before(number, result):
                 return Result(RunState.CANCELLED, error="Cancelled while it waited for another attempt.")
-            async with self._slots:
+            async with self._slot():
                 self.waits = False
                 await self._note(RunState.RUNNING, number)
                 result = await self._attempt(number)
@@ -127,15 +128,16 @@ class Execution:
     async def _finish(self, result: Result) -> None:
         if result.error and result.state is not RunState.COMPLETED:
             self._output.write(result.error, stream=Stream.SYSTEM, level=Level.ERROR)
-        key, worker_id = self._claimed.key, self._claimant.id
+        key = self._claimed.key
         ending = Ending(result.state, now(), exit_code=result.exit_code, error=result.error)
         await insist(self._logbook.flush)
-        if not await insist(lambda: self._records.finish(key, worker_id, ending)):
+        finish = Finish(key, self._claimed.task_id, self._claimant.id, ending)
+        if not await insist(lambda: self._records.finish(finish)):
             raise ClaimIsVoid
         if result.told_prefect:
             await insist(lambda: self._records.mark_reported(key, result.state))
         else:
-            self._teller.tell(key, result.state, result.error or "")
+            self._teller.tell(key, result.state, result.error or "", at=ending.ended_at)
 
 
 def is_tried_again(result: Result, number: int, task: AnyTask) -> bool:

@@ -32,7 +32,7 @@ async def perform(
     allowance = Allowance(output)
     report = Report(allowance)
     try:
-        async with processes.pipes_to(*processes.output_sinks(allowance), report) as pipes:
+        with processes.pipes_to(*processes.output_sinks(allowance), report) as pipes:
             child = await zygote.spawn(request, pipes.writing)
             pipes.handed_over()
             ending = await processes.follow(

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any
 from uuid import UUID
@@ -18,6 +18,7 @@ from flows.executions import ClaimIsVoid, Execution
 from flows.logbook import Logbook
 from flows.prefect_server import Offered
 from flows.records import Records, now
+from flows.slots import Order, Slots
 from flows.telling import Teller
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ class Held:
 
     offer: Offer
     parameters: dict[str, Any]
+    order: Order
     held_at: datetime = field(default_factory=now)
     cancel: asyncio.Event = field(default_factory=asyncio.Event)
     claimed: bool = False
@@ -49,15 +51,35 @@ class Holdings:
         self, *, records: Records, logbook: Logbook, teller: Teller, slots: int, room_made: Callable[[], None]
     ) -> None:
         self._records, self._logbook, self._teller = records, logbook, teller
-        self._slots = asyncio.Semaphore(slots)
+        self._slots = Slots(slots)
         self._room_made = room_made
         self._held: dict[UUID, Held] = {}
         self._set_aside: dict[UUID, float] = {}
+        self._being_claimed = 0
 
     @property
     def held(self) -> set[UUID]:
         """The runs that wait or are executed here."""
         return set(self._held)
+
+    @property
+    def known(self) -> set[UUID]:
+        """Those, and the ones of late that Prefect may still show as scheduled."""
+        return self._held.keys() | self._set_aside.keys()
+
+    def waiting(self, *, besides_due_within: timedelta = timedelta(0)) -> set[UUID]:
+        """The runs that are not begun, without those whose time comes, or came, within so long."""
+        present = now()
+        return {
+            run_id
+            for run_id, held in self._held.items()
+            if not held.claimed and abs(held.offer.due_at - present) >= besides_due_within
+        }
+
+    @property
+    def starting(self) -> bool:
+        """Whether runs whose time has come are being claimed."""
+        return self._being_claimed > 0
 
     @property
     def claimed(self) -> list[UUID]:
@@ -70,17 +92,21 @@ class Holdings:
         return max(0, LATE_AT_ONCE - sum(is_late(held.offer, now=present) for held in self._held.values()))
 
     def take(self, offers: Sequence[Offered]) -> None:
-        """Holds what is offered; what waits here and is not offered any more is let go."""
+        """Holds what is offered."""
         self._forget_set_aside()
-        offered = {one.offer.run_id for one in offers}
-        for run_id, held in self._held.items():
-            if not held.claimed and run_id not in offered and held.task is not None:
-                held.task.cancel()
         for one in offers:
             run_id = one.offer.run_id
             if run_id not in self._held and run_id not in self._set_aside:
-                held = self._held[run_id] = Held(one.offer, one.parameters)
+                held = Held(one.offer, one.parameters, (one.priority, one.offer.due_at))
+                self._held[run_id] = held
                 held.task = asyncio.create_task(self._see_through(held))
+
+    def let_go(self, run_ids: Iterable[UUID]) -> None:
+        """These are not scheduled in Prefect any more: what of them is not begun does not begin."""
+        for run_id in run_ids:
+            held = self._held.get(run_id)
+            if held is not None and not held.claimed and held.task is not None:
+                held.task.cancel()
 
     def cancel(self, run_ids: Iterable[UUID]) -> None:
         """Somebody wants these runs cancelled: those that are executed here are ended."""
@@ -141,13 +167,16 @@ class Holdings:
 
     async def _claim(self, held: Held) -> Answer:
         """Claims the run, and executes it to its end where it is ours."""
-        async with self._slots:
+        async with self._slots.one(held.order):
             # From here on it is not let go of: a claim that is under way may succeed.
             held.claimed = True
+            self._being_claimed += 1
             try:
                 answer = await self._records.claim(held.offer, held_at=held.held_at)
             except CatalogueUnavailable:
                 answer = NotYet()
+            finally:
+                self._being_claimed -= 1
             held.claimed = isinstance(answer, Claimed)
             if not isinstance(answer, NotYet):
                 self._set_aside[held.offer.run_id] = monotonic() + SET_ASIDE_SECONDS
@@ -164,7 +193,7 @@ class Holdings:
             records=self._records,
             logbook=self._logbook,
             teller=self._teller,
-            slots=self._slots,
+            slot=lambda: self._slots.one(held.order),
             cancel=held.cancel,
         )
 

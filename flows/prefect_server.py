@@ -5,7 +5,7 @@ at once that its server is back.
 """
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -33,6 +33,8 @@ class Offered:
 
     offer: Offer
     parameters: dict[str, Any]
+    priority: int = 1
+    """Of its work queue: 1 goes before 2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +54,13 @@ class PrefectServer:
     def __init__(self, *, pool: str, queues: Sequence[str]) -> None:
         self.pool, self.queues = pool, list(queues)
         self._http = _client()
+        self._priorities: dict[str, int] = {}
 
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def scheduled(self, *, before: datetime) -> list[Offered]:
-        """The runs of the pool that are scheduled up to an instant, the earliest first.
+    async def scheduled(self, *, before: datetime, besides: Collection[UUID] = ()) -> list[Offered]:
+        """The runs of the pool that are scheduled up to an instant, the earliest first, without those of some ids.
 
         They are read as any list of runs is: the call that is made for workers rewrites every deployment of the pool.
         """
@@ -70,35 +73,51 @@ class PrefectServer:
             "work_pools": {"name": {"any_": [self.pool]}},
             "sort": "NEXT_SCHEDULED_START_TIME_ASC",
         }
+        if besides:
+            query["flow_runs"]["id"] = {"not_any_": _texts(besides)}
         if self.queues:
             query["work_pool_queues"] = {"name": {"any_": self.queues}}
         found: list[Offered] = []
         while True:
             page = await self._call("POST", "/flow_runs/filter", {**query, "limit": PAGE, "offset": len(found)})
-            found += [_offered(document) for document in page]
+            found += [self._offered(document) for document in page]
             if len(page) < PAGE:
                 return found
+
+    async def count_scheduled(self, run_ids: Collection[UUID]) -> int:
+        """How many of these runs are still scheduled."""
+        scheduled = {"id": {"any_": _texts(run_ids)}, "state": {"type": {"any_": ["SCHEDULED"]}}}
+        count: int = await self._call("POST", "/flow_runs/count", {"flow_runs": scheduled})
+        return count
 
     async def scheduled_within_limits(self, *, before: datetime) -> list[Offered]:
         """The same by the call that is made for workers, which knows pauses, priorities and limits of pool and queues.
 
         It also shows the pool, its queues and its deployments as ready.
         """
-        body = {"scheduled_before": before.isoformat(), "work_queue_names": self.queues, "limit": PAGE}
-        found = await self._call("POST", f"/work_pools/{quote(self.pool)}/get_scheduled_flow_runs", body)
-        return [_offered(one["flow_run"]) for one in found if one["flow_run"]["deployment_id"]]
+        found = await self._call_for_workers(before=before, limit=PAGE)
+        return [self._offered(one["flow_run"]) for one in found if one["flow_run"]["deployment_id"]]
+
+    async def show_as_ready(self, *, before: datetime) -> None:
+        """Makes the call that is made for workers for its effect alone."""
+        await self._call_for_workers(before=before, limit=1)
+
+    async def _call_for_workers(self, *, before: datetime, limit: int) -> Any:
+        body = {"scheduled_before": before.isoformat(), "work_queue_names": self.queues, "limit": limit}
+        return await self._call("POST", f"/work_pools/{quote(self.pool)}/get_scheduled_flow_runs", body)
 
     async def has_limits(self) -> bool:
-        """Whether somebody limits or pauses the pool or one of its queues."""
+        """Whether somebody limits or pauses the pool or one of its queues; it reads their priorities, too."""
         pool = await self._call("GET", f"/work_pools/{quote(self.pool)}")
         queues = await self._call("POST", f"/work_pools/{quote(self.pool)}/queues/filter", {"limit": PAGE})
+        self._priorities = {queue["id"]: queue["priority"] for queue in queues}
         return any(one["is_paused"] or one["concurrency_limit"] is not None for one in (pool, *queues))
 
     async def stopped_among(self, run_ids: Sequence[UUID]) -> list[UUID]:
         """Which of these runs somebody cancels or cancelled in Prefect."""
         found: list[UUID] = []
         for start in range(0, len(run_ids), PAGE):
-            ids = [str(run_id) for run_id in run_ids[start : start + PAGE]]
+            ids = _texts(run_ids[start : start + PAGE])
             query = {"flow_runs": {"id": {"any_": ids}, "state": {"type": {"any_": list(OVER)}}}, "limit": PAGE}
             found += [UUID(run["id"]) for run in await self._call("POST", "/flow_runs/filter", query)]
         return found
@@ -121,6 +140,15 @@ class PrefectServer:
 
     async def post_logs(self, lines: Sequence[dict[str, Any]]) -> None:
         await self._call("POST", "/logs/", list(lines))
+
+    def _offered(self, run: dict[str, Any]) -> Offered:
+        offer = Offer(
+            run_id=UUID(run["id"]),
+            deployment_id=UUID(run["deployment_id"]),
+            due_at=datetime.fromisoformat(run["expected_start_time"]),
+            trigger=trigger_of(run["idempotency_key"] or "", auto_scheduled=bool(run["auto_scheduled"])),
+        )
+        return Offered(offer, run["parameters"] or {}, self._priorities.get(run["work_queue_id"], 1))
 
     async def _call(self, method: str, path: str, json: Any = None) -> Any:
         try:
@@ -149,11 +177,5 @@ def _client() -> httpx.AsyncClient:
     )
 
 
-def _offered(run: dict[str, Any]) -> Offered:
-    offer = Offer(
-        run_id=UUID(run["id"]),
-        deployment_id=UUID(run["deployment_id"]),
-        due_at=datetime.fromisoformat(run["expected_start_time"]),
-        trigger=trigger_of(run["idempotency_key"] or "", auto_scheduled=bool(run["auto_scheduled"])),
-    )
-    return Offered(offer, run["parameters"] or {})
+def _texts(run_ids: Iterable[UUID]) -> list[str]:
+    return [str(run_id) for run_id in run_ids]

@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
 import time
-from asyncio.subprocess import DEVNULL, Process
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -55,58 +55,64 @@ class Pipes:
     def __init__(self, sinks: Sequence[Sink]) -> None:
         self.writing: list[int] = []
         self._sinks = sinks
-        self._reading: list[int] = []
-        self._readers: list[asyncio.Task[None]] = []
-        self._transports: list[asyncio.ReadTransport] = []
+        self._loop = asyncio.get_running_loop()
+        self._reading: set[int] = set()
+        self._all_read = asyncio.Event()
 
-    async def open(self) -> None:
+    def open(self) -> None:
         """Raises OSError when there are no more descriptors."""
         for sink in self._sinks:
             reading, writing = os.pipe()
             self.writing.append(writing)
-            stream = asyncio.StreamReader(_CHUNK)
-            transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-                lambda stream=stream: asyncio.StreamReaderProtocol(stream),  # type: ignore[misc]
-                os.fdopen(reading, "rb", buffering=0),
-            )
-            self._transports.append(transport)
-            self._readers.append(asyncio.create_task(_pump(stream, sink)))
+            self._reading.add(reading)
+            os.set_blocking(reading, False)
+            self._loop.add_reader(reading, self._read, reading, sink)
 
     def handed_over(self) -> None:
         """Closes the writing ends, which the process has now: only so is its end seen."""
         while self.writing:
             os.close(self.writing.pop())
 
+    def _read(self, reading: int, sink: Sink) -> None:
+        try:
+            data = os.read(reading, _CHUNK)
+        except BlockingIOError:
+            return
+        if data:
+            sink.feed(data)
+        else:
+            self._let_go(reading)
+
+    def _let_go(self, reading: int) -> None:
+        self._reading.discard(reading)
+        self._loop.remove_reader(reading)
+        os.close(reading)
+        if not self._reading:
+            self._all_read.set()
+
     async def drain(self, timeout_seconds: float) -> None:
         """Reads to the end, or until the time is over."""
-        await asyncio.wait(self._readers, timeout=timeout_seconds)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._all_read.wait(), timeout_seconds)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Lets go of the pipes; every line that was read has been written after this."""
         self.handed_over()
-        for transport in self._transports:
-            transport.close()
-        for reader in self._readers:
-            reader.cancel()
-        await asyncio.gather(*self._readers, return_exceptions=True)
+        for reading in tuple(self._reading):
+            self._let_go(reading)
         for sink in self._sinks:
             sink.close()
 
 
-async def _pump(stream: asyncio.StreamReader, sink: Sink) -> None:
-    while data := await stream.read(_CHUNK):
-        sink.feed(data)
-
-
-@contextlib.asynccontextmanager
-async def pipes_to(*sinks: Sink) -> AsyncIterator[Pipes]:
-    """Pipes into these sinks, closed at the end whatever happens."""
+@contextlib.contextmanager
+def pipes_to(*sinks: Sink) -> Iterator[Pipes]:
+    """Pipes into these sinks, closed at the end whatever happens. Raises OSError."""
     pipes = Pipes(sinks)
     try:
-        await pipes.open()
+        pipes.open()
         yield pipes
     finally:
-        await pipes.close()
+        pipes.close()
 
 
 def output_sinks(allowance: Allowance) -> tuple[Lines, Lines]:
@@ -114,19 +120,51 @@ def output_sinks(allowance: Allowance) -> tuple[Lines, Lines]:
     return Lines(allowance, Stream.STDOUT), Lines(allowance, Stream.STDERR)
 
 
-async def start(
+class Process:
+    """A process that this one started, watched by its descriptor: no thread waits for it."""
+
+    def __init__(self, pid: int) -> None:
+        """Raises OSError when there are no more descriptors."""
+        self.pid = pid
+        self._loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[int] = self._loop.create_future()
+        self._watched = os.pidfd_open(pid)
+        self._loop.add_reader(self._watched, self._reap)
+
+    def _reap(self) -> None:
+        self._loop.remove_reader(self._watched)
+        os.close(self._watched)
+        _, status = os.waitpid(self.pid, 0)
+        self._ended.set_result(os.waitstatus_to_exitcode(status))
+
+    async def wait(self) -> int:
+        """The exit code, or minus the number of the signal that ended it."""
+        return await asyncio.shield(self._ended)
+
+
+def start(
     command: Sequence[str], *, environment: Mapping[str, str], directory: str | None, stdout: int, stderr: int
 ) -> Process:
     """A process in a session, and so a group, of its own, which nothing can be typed into. Raises OSError."""
-    return await asyncio.create_subprocess_exec(
-        *command,
-        stdin=DEVNULL,
+    started = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
         stdout=stdout,
         stderr=stderr,
         cwd=directory,
         env=environment,
         start_new_session=True,
+        # No descriptor of Python's can be inherited, so nothing has to be closed one by one.
+        close_fds=False,
     )
+    try:
+        process = Process(started.pid)
+    except OSError:
+        started.kill()
+        started.wait()
+        raise
+    started.returncode = 0  # it is waited for by us alone
+    return process
 
 
 async def follow(

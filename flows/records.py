@@ -13,18 +13,22 @@ from uuid import UUID, uuid4
 from sqlalchemy.orm import Session
 
 from db import claims, logs, runs, workers
-from db.claims import Answer, Claimant, Offer
+from db.claims import Answer, Claimant, Offer, Wanted
 from db.clock import Clock
 from db.engine import Catalogue
 from db.errors import CatalogueUnavailable
 from db.logs import Line
-from db.runs import Ending, RunKey
+from db.runs import Finish, RunKey
 from db.states import RunState
+from flows.grouping import Grouped
 
 log = logging.getLogger(__name__)
 
 THREADS = 8
 AGAIN_SECONDS = 1.0
+CLAIMED_AT_ONCE = 50
+"""While so many are claimed, those before them are started."""
+FINISHED_AT_ONCE = 200
 
 T = TypeVar("T")
 
@@ -44,6 +48,9 @@ class Records:
         self._work_pool = work_pool
         self._catalogue = Catalogue(url, pool_size=THREADS, application_name="duetime-worker")
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="catalogue")
+        self._claims = Grouped(self._claim_all, at_most=CLAIMED_AT_ONCE)
+        self._finishes = Grouped(self._finish_all, at_most=FINISHED_AT_ONCE)
+        self._marks = Grouped(self._mark_all, at_most=FINISHED_AT_ONCE)
 
     async def _do(self, work: Callable[[Session], T]) -> T:
         def transaction() -> T:
@@ -88,12 +95,12 @@ class Records:
 
     async def claim(self, offer: Offer, *, held_at: datetime) -> Answer:
         """Takes the offered run, or says why not."""
+        return await self._claims(Wanted(offer, held_at))
 
-        def claim_it(session: Session) -> Answer:
-            claims.hold_task(session, offer)
-            return claims.claim(session, offer, self.claimant, now=now(), held_at=held_at)
-
-        return await self._do(claim_it)
+    async def _claim_all(self, wanted: Sequence[Wanted]) -> Sequence[Answer]:
+        claimant = self.claimant
+        answers = await self._do(lambda session: claims.claim_many(session, wanted, claimant, clock=now))
+        return [answers[one.offer.run_id] for one in wanted]
 
     async def startable(self, late: Sequence[Offer]) -> set[UUID]:
         """Which of these runs, whose due times are long past, could be started now."""
@@ -107,18 +114,20 @@ class Records:
             lambda session: runs.next_attempt(session, key, worker_id=worker_id, state=state, attempt=attempt, at=at)
         )
 
-    async def finish(self, key: RunKey, worker_id: UUID, ending: Ending) -> bool:
+    async def finish(self, finish: Finish) -> bool:
         """False where the run is not this worker's any more."""
+        return await self._finishes(finish)
 
-        def finish_it(session: Session) -> bool:
-            runs.hold_task(session, key)
-            return runs.finish(session, key, ending, worker_id=worker_id, noted_at=now())
-
-        return await self._do(finish_it)
+    async def _finish_all(self, finishes: Sequence[Finish]) -> Sequence[bool]:
+        return await self._do(lambda session: runs.finish_many(session, finishes, clock=now))
 
     async def mark_reported(self, key: RunKey, state: RunState) -> None:
         """Prefect knows of this state."""
-        await self._do(lambda session: runs.mark_reported(session, key, state=state))
+        await self._marks((key, state))
+
+    async def _mark_all(self, told: Sequence[tuple[RunKey, RunState]]) -> Sequence[None]:
+        await self._do(lambda session: runs.mark_all_reported(session, told))
+        return [None] * len(told)
 
     async def append(self, lines: Sequence[Line]) -> None:
         await self._do(lambda session: logs.append(session, lines))

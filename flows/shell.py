@@ -22,9 +22,9 @@ async def perform(attempt: Attempt, output: Output, cancel: asyncio.Event) -> Re
     assert isinstance(action, ShellAction)
     allowance = Allowance(output)
     try:
-        async with processes.pipes_to(*processes.output_sinks(allowance)) as pipes:
+        with processes.pipes_to(*processes.output_sinks(allowance)) as pipes:
             stdout, stderr = pipes.writing
-            process = await processes.start(
+            process = processes.start(
                 [SHELL, "-c", action.command],
                 environment=environment.for_shell(attempt, action.env),
                 directory=action.cwd,

@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
-from time import monotonic
 
 import httpx
 
@@ -14,6 +13,7 @@ from db.workers import HEARTBEAT_SECONDS
 from flows import kinds
 from flows.holdings import Holdings, is_late
 from flows.logbook import Logbook
+from flows.offers import Offers
 from flows.prefect_server import Offered, PrefectAway, PrefectServer
 from flows.records import Records, insist, now
 from flows.telling import Teller
@@ -23,9 +23,10 @@ log = logging.getLogger(__name__)
 SLOTS = 100
 GRACE_SECONDS = 8.0
 POLL_SECONDS = 1.0
-LIMITS_SECONDS = 15.0
 WATCH_SECONDS = 1.0
 SETTLE_SECONDS = 3.0
+UNSURE = timedelta(seconds=1)
+"""What is due within so long may be begun, and told, while it is asked about."""
 
 
 class Station:
@@ -42,12 +43,16 @@ class Station:
         prefetch_seconds: float,
         grace_seconds: float,
     ) -> None:
-        self._prefetch, self._grace_seconds = timedelta(seconds=prefetch_seconds), grace_seconds
+        self._grace_seconds = grace_seconds
         self._prefect = PrefectServer(pool=pool, queues=queues)
+        self._offers = Offers(self._prefect, prefetch=timedelta(seconds=prefetch_seconds))
         self._records = Records(database_url, name=name, work_pool=pool)
         self._logbook = Logbook(self._records, self._prefect)
         self._teller = Teller(
-            self._prefect, self._records, stopped_in_prefect=lambda run_id: self._holdings.cancel([run_id])
+            self._prefect,
+            self._records,
+            stopped_in_prefect=lambda run_id: self._holdings.cancel([run_id]),
+            starting=lambda: self._holdings.starting,
         )
         self._poll_now, self._watch_now = asyncio.Event(), asyncio.Event()
         self._holdings = Holdings(
@@ -58,7 +63,6 @@ class Station:
             room_made=self._poll_now.set,
         )
         self._listener_url = database_url
-        self._limited, self._limits_read_at = False, float("-inf")
         self._prefect_answers = True
 
     async def work(self, *, once: bool = False) -> None:
@@ -88,31 +92,25 @@ class Station:
     # What there is to do.
 
     async def _poll_once(self) -> None:
-        self._holdings.take([one for one in await self._offers() if one.offer.due_at <= now()])
+        changes = await self._offers.look(waiting=(), known=())
+        self._holdings.take([one for one in changes.new if one.offer.due_at <= now()])
         await self._holdings.wait_for_all()
 
     async def _poll_forever(self) -> None:
         while True:
             self._poll_now.clear()
             try:
-                self._holdings.take(await self._in_turn(await self._offers()))
+                changes = await self._offers.look(
+                    waiting=self._holdings.waiting(),
+                    known=self._holdings.known | self._teller.untold,
+                    sure=self._holdings.waiting(besides_due_within=UNSURE),
+                )
+                self._holdings.let_go(changes.gone)
+                self._holdings.take(await self._in_turn(changes.new))
                 self._note_prefect(answers=True)
             except (PrefectAway, httpx.HTTPStatusError) as error:
                 self._note_prefect(answers=False, why=error)
             await _wait_for(self._poll_now, POLL_SECONDS)
-
-    async def _offers(self) -> list[Offered]:
-        before = now() + self._prefetch
-        if monotonic() - self._limits_read_at > LIMITS_SECONDS:
-            self._limited = await self._prefect.has_limits()
-            # Once in a while this call is made in any case: by it the pool is shown as ready.
-            found = await self._prefect.scheduled_within_limits(before=before)
-            self._limits_read_at = monotonic()
-            if self._limited:
-                return found
-        if self._limited:
-            return await self._prefect.scheduled_within_limits(before=before)
-        return await self._prefect.scheduled(before=before)
 
     async def _in_turn(self, offered: list[Offered]) -> list[Offered]:
         """What is due now, and as much of what was missed as there is room for, each task's in its order."""

@@ -3,20 +3,32 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from time import monotonic
+from typing import Protocol
 from uuid import UUID
 
 from db.errors import CatalogueUnavailable
 from db.runs import RunKey
 from db.states import FINAL_STATES, IN_PREFECT, RunState
 from flows.prefect_server import OVER, PrefectAway, PrefectServer
-from flows.records import Records
+from flows.records import Records, now
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 8
+AT_ONCE = 4
+IN_A_BATCH = 500
 AGAIN_SECONDS = 1.0
+BREATH_SECONDS = 0.01
+"""A run that begins is told when its command has been started; what ends sooner is told in one call instead of two."""
+PATIENCE_SECONDS = 0.3
+"""The same when many runs begin."""
+MANY_A_SECOND = 4
+GIVE_WAY_SECONDS = 5.0
+"""For at most so long nothing is told while runs wait to be started."""
+TOLD_LATE = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,62 +38,132 @@ class Report:
     key: RunKey
     state: RunState
     message: str
+    at: datetime
+    """When it came to it."""
+
+
+class InBatches(Protocol):
+    """A faster way than a call for each report."""
+
+    async def tell(self, reports: Mapping[UUID, Sequence[Report]]) -> set[UUID]:
+        """The runs whose reports are all told; the others are to be told one by one."""
 
 
 class Teller:
     """Tells Prefect of runs. What it could not tell before it ends is told by the reconciler."""
 
-    def __init__(self, prefect: PrefectServer, records: Records, *, stopped_in_prefect: Callable[[UUID], None]) -> None:
-        self._prefect, self._records, self._stopped_in_prefect = prefect, records, stopped_in_prefect
-        self._untold: dict[UUID, deque[Report]] = {}
+    def __init__(
+        self,
+        prefect: PrefectServer,
+        records: Records,
+        *,
+        stopped_in_prefect: Callable[[UUID], None],
+        starting: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`starting` says whether runs wait to be started, which goes first."""
+        self._prefect, self._records = prefect, records
+        self._stopped_in_prefect, self._starting = stopped_in_prefect, starting
+        self._untold: dict[UUID, list[Report]] = {}
+        self._unassigned: deque[UUID] = deque()
         self._telling: set[asyncio.Task[None]] = set()
+        self._batches: asyncio.Task[None] | None = None
         self._turns = asyncio.Semaphore(AT_ONCE)
+        self._lately: deque[float] = deque(maxlen=MANY_A_SECOND)
+        self.accelerator: InBatches | None = None
 
-    def tell(self, key: RunKey, state: RunState, message: str = "") -> None:
+    @property
+    def untold(self) -> set[UUID]:
+        """The runs of which Prefect does not know everything yet."""
+        return set(self._untold)
+
+    def tell(self, key: RunKey, state: RunState, message: str = "", *, at: datetime | None = None) -> None:
         """Returns at once."""
-        report = Report(key, state, message)
+        report = Report(key, state, message, at or now())
         if key.id in self._untold:
             self._untold[key.id].append(report)
             return
-        self._untold[key.id] = deque([report])
-        task = asyncio.create_task(self._tell_all_of(key.id))
-        self._telling.add(task)
-        task.add_done_callback(self._telling.discard)
+        self._lately.append(monotonic())
+        self._untold[key.id] = [report]
+        if self.accelerator is None:
+            self._start(self._tell_all_of(key.id))
+            return
+        self._unassigned.append(key.id)
+        if self._batches is None or self._batches.done():
+            self._batches = self._start(self._tell_in_batches(self.accelerator))
 
     async def settle(self, timeout_seconds: float) -> None:
         """Returns when everything is told, or when the time is over."""
-        if self._telling:
-            await asyncio.wait(self._telling, timeout=timeout_seconds)
+        until = monotonic() + timeout_seconds
+        while self._telling and (rest := until - monotonic()) > 0:
+            await asyncio.wait(self._telling, timeout=rest)
 
     async def close(self) -> None:
         for task in self._telling:
             task.cancel()
         await asyncio.gather(*self._telling, return_exceptions=True)
 
+    def _start(self, work: Coroutine[None, None, None]) -> "asyncio.Task[None]":
+        task = asyncio.create_task(work)
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+        return task
+
+    # In batches.
+
+    async def _tell_in_batches(self, accelerator: InBatches) -> None:
+        while self._unassigned:
+            await asyncio.sleep(BREATH_SECONDS)
+            await self._give_way()
+            run_ids = [self._unassigned.popleft() for _ in range(min(IN_A_BATCH, len(self._unassigned)))]
+            reports = {run_id: tuple(self._untold[run_id]) for run_id in run_ids}
+            told = await accelerator.tell(reports)
+            for run_id in run_ids:
+                self._note(run_id, reports[run_id], told=run_id in told)
+            await self._mark([reports[run_id][-1] for run_id in run_ids if run_id in told])
+
+    def _note(self, run_id: UUID, reports: Sequence[Report], *, told: bool) -> None:
+        if not told:
+            self._start(self._tell_all_of(run_id))
+            return
+        del self._untold[run_id][: len(reports)]
+        if self._untold[run_id]:
+            self._unassigned.append(run_id)
+        else:
+            del self._untold[run_id]
+
+    # One by one.
+
     async def _tell_all_of(self, run_id: UUID) -> None:
         untold = self._untold[run_id]
         while untold:
-            report = untold.popleft()
+            if len(untold) == 1 and untold[0].state is RunState.RUNNING:
+                await asyncio.sleep(PATIENCE_SECONDS if self._many_lately() else BREATH_SECONDS)
             try:
-                await self._tell(report)
+                await self._tell_next(untold)
             except Exception:
-                log.exception("Prefect would not take that run %s is %s", run_id, report.state)
+                log.exception("Prefect would not take what became of run %s", run_id)
         del self._untold[run_id]
 
-    async def _tell(self, report: Report) -> None:
+    def _many_lately(self) -> bool:
+        return len(self._lately) == MANY_A_SECOND and monotonic() - self._lately[0] < 1
+
+    async def _tell_next(self, untold: list[Report]) -> None:
         while True:
-            try:
-                async with self._turns:
-                    wait_seconds = await self._tell_once(report)
-            except PrefectAway:
-                wait_seconds = AGAIN_SECONDS
+            async with self._turns:
+                await self._give_way()
+                report, skipped = coalesced(untold)
+                try:
+                    wait_seconds = await self._tell_once(with_times(report, skipped, now=now()))
+                except PrefectAway:
+                    wait_seconds = AGAIN_SECONDS
+                except Exception:
+                    del untold[: len(skipped) + 1]
+                    raise
             if wait_seconds == 0:
                 break
             await asyncio.sleep(wait_seconds)
-        try:
-            await self._records.mark_reported(report.key, report.state)
-        except CatalogueUnavailable:
-            log.debug("That run %s is told is not noted: it will be told twice", report.key.id)
+        del untold[: len(skipped) + 1]
+        await self._mark([report])
 
     async def _tell_once(self, report: Report) -> float:
         """The seconds after which it has to be told again; 0 when it is told."""
@@ -93,3 +175,35 @@ class Teller:
             self._stopped_in_prefect(report.key.id)
             return 0
         return 0 if verdict.accepted else verdict.wait_seconds
+
+    # For both.
+
+    async def _give_way(self) -> None:
+        until = monotonic() + GIVE_WAY_SECONDS
+        while self._starting() and monotonic() < until:
+            await asyncio.sleep(0.05)
+
+    async def _mark(self, reports: Sequence[Report]) -> None:
+        try:
+            await asyncio.gather(*(self._records.mark_reported(report.key, report.state) for report in reports))
+        except CatalogueUnavailable:
+            log.debug("That %d runs are told is not noted: they will be told twice", len(reports))
+
+
+def coalesced(untold: Sequence[Report]) -> tuple[Report, Sequence[Report]]:
+    """What to tell next, and which older reports it makes needless: an end says all that came before it. Pure."""
+    if untold[-1].state in FINAL_STATES:
+        return untold[-1], untold[:-1]
+    return untold[0], ()
+
+
+def with_times(report: Report, skipped: Sequence[Report], *, now: datetime) -> Report:
+    """Prefect dates a state when it is told: where that is wrong of an end, its message has the true times. Pure."""
+    if report.state not in FINAL_STATES or not (skipped or now - report.at > TOLD_LATE):
+        return report
+    began = f"Began at {_shown(skipped[0].at)}, ended" if skipped else "Ended"
+    return replace(report, message=f"{report.message} {began} at {_shown(report.at)} UTC.".strip())
+
+
+def _shown(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3]

@@ -26,18 +26,9 @@ def ran(catalogue: Catalogue, task: dict[str, Any], *, due_at: datetime, run_id:
     """A run of the task that a worker executes."""
     key = RunKey(run_id or uuid4(), due_at)
     with catalogue.transaction() as session:
-        runs.start(
-            session,
-            key,
-            task_id=UUID(task["id"]),
-            task_name=task["name"],
-            task_version=1,
-            trigger="schedule",
-            attempt=1,
-            started_at=due_at + timedelta(seconds=0.25),
-            worker_id=uuid4(),
-            worker="worker-1",
-        )
+        start = runs.Start(key, UUID(task["id"]), task["name"], 1, "schedule", due_at)
+        started_at = due_at + timedelta(seconds=0.25)
+        runs.start_many(session, [start], worker_id=uuid4(), worker="worker-1", started_at=started_at)
     return key.id
 
 

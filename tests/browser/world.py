@@ -69,17 +69,12 @@ class World:
         key = RunKey(uuid4(), due_at or now())
         task = self.see(task_id)
         self.do(
-            lambda s: runs.start(
+            lambda s: runs.start_many(
                 s,
-                key,
-                task_id=task_id,
-                task_name=task.spec.name,
-                task_version=task.version,
-                trigger=Trigger.SCHEDULE.value,
-                attempt=1,
-                started_at=key.due_at + late,
+                [runs.Start(key, task_id, task.spec.name, task.version, Trigger.SCHEDULE.value, key.due_at)],
                 worker_id=WORKER,
                 worker="worker-1",
+                started_at=key.due_at + late,
             )
         )
         return key

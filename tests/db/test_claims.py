@@ -55,7 +55,7 @@ def test_a_claim_gives_the_task_as_it_is_and_starts_its_run_and_its_due_time(ses
     offer = an_offer(session, task_id, FIRST)
     answer = claims.claim(session, offer, WORKER, now=FIRST + seconds(1))
     key = RunKey(offer.run_id, FIRST)
-    assert answer == Claimed(key, task_id, 1, a_task(), Trigger.SCHEDULE)
+    assert answer == Claimed(key, task_id, 1, a_task(), Trigger.SCHEDULE, FIRST + seconds(1))
     run = run_of(session, key)
     assert (run.state, run.worker_id, run.worker, run.attempt) == (RunState.RUNNING, WORKER.id, "w9", 1)
     assert (run.task_name, run.task_version, run.lateness_seconds, run.reported) == ("backup", 1, 1.0, False)

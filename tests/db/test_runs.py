@@ -32,19 +32,8 @@ DONE = Ending(RunState.COMPLETED, NOW + minutes(2), exit_code=0)
 
 
 def start(session: Session, key: RunKey, task_id: UUID, worker_id: UUID) -> bool:
-    taken = runs.start(
-        session,
-        key,
-        task_id=task_id,
-        task_name="backup",
-        task_version=1,
-        trigger=Trigger.MANUAL.value,
-        attempt=1,
-        started_at=NOW,
-        worker_id=worker_id,
-        worker="w",
-    )
-    return taken is not None
+    wanted = runs.Start(key, task_id, "backup", 1, Trigger.MANUAL.value, NOW)
+    return bool(runs.start_many(session, [wanted], worker_id=worker_id, worker="w", started_at=NOW))
 
 
 def test_a_run_is_inserted_once(session: Session) -> None:

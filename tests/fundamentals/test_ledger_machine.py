@@ -221,7 +221,10 @@ class Model:
             return False
         if late <= MINUTE or row.reason == Reason.QUEUED:
             return True
-        return self.spec.misfire is Misfire.ALL or (self.spec.misfire is Misfire.LATEST and due_at == newest)
+        # A once that was moved into the past is asked for all the same.
+        once = self.spec.schedule.value()
+        latest = due_at == newest or (isinstance(once, schedules.Once) and once.at == due_at)
+        return self.spec.misfire is Misfire.ALL or (self.spec.misfire is Misfire.LATEST and latest)
 
 
 def _due(spec: AnyTask | None, *, after: datetime, until: datetime) -> set[datetime]:

@@ -1,0 +1,61 @@
+"""What Prefect offers a worker, followed with few rows: a run is read once, and then only counted.
+
+Prefect's server spends more than a millisecond on every run that it lists, and a burst is listed every second until its
+time comes. A count of those that should still be there costs the same however many they are.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import timedelta
+from time import monotonic
+from uuid import UUID
+
+from flows.prefect_server import Offered, PrefectServer
+from flows.records import now
+
+LIMITS_SECONDS = 15.0
+HELD_AT_MOST = 2000
+"""With so many runs waiting in one worker, it looks for more when some of them have begun."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What is new, and what of that which waits is not scheduled any more."""
+
+    new: list[Offered]
+    gone: frozenset[UUID] = frozenset()
+
+
+class Offers:
+    """The runs that Prefect holds as scheduled for a pool."""
+
+    def __init__(self, prefect: PrefectServer, *, prefetch: timedelta) -> None:
+        self._prefect, self._prefetch = prefect, prefetch
+        self._limited, self._limits_read_at = False, float("-inf")
+
+    async def look(self, *, waiting: Collection[UUID], known: Collection[UUID], sure: Collection[UUID] = ()) -> Changes:
+        """What changed. `waiting` are the runs in hand that are not begun, `known` all that need not be listed again.
+
+        `sure` are those that wait and do not begin in this moment: they must still be there.
+
+        Raises:
+            PrefectAway, httpx.HTTPStatusError.
+        """
+        before = now() + self._prefetch
+        if monotonic() - self._limits_read_at > LIMITS_SECONDS:
+            self._limited = await self._prefect.has_limits()
+            # Once in a while this call is made in any case: by it the pool is shown as ready.
+            await self._prefect.show_as_ready(before=before)
+            self._limits_read_at = monotonic()
+        if self._limited:
+            return _compared(await self._prefect.scheduled_within_limits(before=before), waiting)
+        full = len(waiting) >= HELD_AT_MOST
+        new = [] if full else await self._prefect.scheduled(before=before, besides=known)
+        if not sure or await self._prefect.count_scheduled(sure) == len(sure):
+            return Changes(new)
+        return _compared(await self._prefect.scheduled(before=before), waiting)
+
+
+def _compared(offered: list[Offered], waiting: Collection[UUID]) -> Changes:
+    """All that is offered, against what waits. Pure."""
+    return Changes(offered, frozenset(waiting) - {one.offer.run_id for one in offered})

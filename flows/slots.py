@@ -1,0 +1,50 @@
+"""Slots: how many runs a worker executes at once, given to whoever is first in order."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from heapq import heappop, heappush
+from itertools import count
+
+Order = tuple[int, datetime]
+"""The priority of the work queue, 1 before 2, and then the due time."""
+
+
+class Slots:
+    """So many at once; who waits is served by order, and among equals by arrival."""
+
+    def __init__(self, number: int) -> None:
+        self._free = number
+        self._waiting: list[tuple[Order, int, asyncio.Future[None]]] = []
+        self._arrivals = count()
+
+    @asynccontextmanager
+    async def one(self, order: Order) -> AsyncIterator[None]:
+        """A slot for as long as the block takes."""
+        await self._take(order)
+        try:
+            yield
+        finally:
+            self._give()
+
+    async def _take(self, order: Order) -> None:
+        if self._free > 0:
+            self._free -= 1
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heappush(self._waiting, (order, next(self._arrivals), turn))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._give()
+            raise
+
+    def _give(self) -> None:
+        while self._waiting:
+            _, _, turn = heappop(self._waiting)
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
