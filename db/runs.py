@@ -146,16 +146,19 @@ def finish_many(session: Session, finishes: Sequence[Finish], *, clock: Callable
     # Nobody claims a due time of these tasks, edits them or ends a run of theirs until this is committed.
     session.execute(select(Task.id).where(in_rows(Task.id, task_ids)).order_by(Task.id).with_for_update(key_share=True))
     noted_at = clock()
-    plain = [one for one in finishes if one.ending.state is not RunState.CRASHED]
-    ended = _finish_plain(session, plain, noted_at) if plain else set()
+    ended = _finish_plain(session, [one for one in finishes if one.ending.state is not RunState.CRASHED], noted_at)
     for one in finishes:
-        if one not in plain and finish(session, one.key, one.ending, worker_id=one.worker_id, noted_at=noted_at):
-            ended.add(one.key.id)
-    return [one.key.id in ended for one in finishes]
+        if one.ending.state is RunState.CRASHED and finish(
+            session, one.key, one.ending, worker_id=one.worker_id, noted_at=noted_at
+        ):
+            ended.add(one)
+    return [one in ended for one in finishes]
 
 
-def _finish_plain(session: Session, finishes: Sequence[Finish], noted_at: datetime) -> set[UUID]:
+def _finish_plain(session: Session, finishes: Sequence[Finish], noted_at: datetime) -> set[Finish]:
     """Those that nothing follows from."""
+    if not finishes:
+        return set()
     told = rows_of(
         "told",
         id=(UUIDS, [one.key.id for one in finishes]),
@@ -170,14 +173,16 @@ def _finish_plain(session: Session, finishes: Sequence[Finish], noted_at: dateti
     mine = (Run.id == told.c.id, Run.due_at == told.c.due_at, Run.worker_id == told.c.worker_id, Run.ended_at.is_(None))
     values: dict[str, Any] = {name: told.c[name] for name in ("state", "exit_code", "error")}
     values |= {"ended_at": func.greatest(Run.started_at, told.c.ended_at), "noted_at": noted_at, "reported": False}
-    ended = set(session.scalars(update(Run).where(*mine).values(**values).returning(Run.id)))
+    rows = session.execute(update(Run).where(*mine).values(**values).returning(Run.id, Run.worker_id)).tuples()
+    theirs = set(rows)
+    ended = {one for one in finishes if (one.key.id, one.worker_id) in theirs}
     claimed = (DueTime.task_id == told.c.task_id, DueTime.due_at == told.c.due_at, DueTime.run_id == told.c.id)
     session.execute(
         update(DueTime)
-        .where(*claimed, DueTime.outcome == Outcome.RUNNING, in_rows(DueTime.run_id, ended))
+        .where(*claimed, DueTime.outcome == Outcome.RUNNING, in_rows(DueTime.run_id, [one.key.id for one in ended]))
         .values(outcome=Outcome.RAN, reason=None, decided_at=told.c.ended_at)
     )
-    _show_as_last(session, [(one.key, one.task_id, one.ending.state) for one in finishes if one.key.id in ended])
+    _show_as_last(session, [(one.key, one.task_id, one.ending.state) for one in ended])
     return ended
 
 

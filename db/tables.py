@@ -23,7 +23,7 @@ from sqlalchemy import (
     Text,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from db.states import FINAL_STATES, OPEN_OUTCOMES, Kind, Level, Outcome, RunState, Stream, Trigger
@@ -327,6 +327,8 @@ class Worker(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True)
     name: Mapped[str]
     work_pool: Mapped[str]
+    queues: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
+    """The queues of the pool that it serves; none means all of them."""
     host: Mapped[str]
     pid: Mapped[int]
     started_at: Mapped[datetime]

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from db.notifications import Topic, notify
 from db.tables import Worker
@@ -13,15 +13,24 @@ from db.tables import Worker
 HEARTBEAT_SECONDS = 5
 LOST_AFTER = timedelta(seconds=30)
 """A worker that was not heard of for so long is lost, and what it ran is decided without it."""
+PEER_WITHIN = timedelta(seconds=12)
+"""A worker that missed two heartbeats is not left to go first."""
 
 
 def register(
-    session: Session, *, worker_id: UUID, name: str, work_pool: str, host: str, pid: int, now: datetime
+    session: Session,
+    *,
+    worker_id: UUID,
+    name: str,
+    work_pool: str,
+    queues: Sequence[str] = (),
+    host: str,
+    pid: int,
+    now: datetime,
 ) -> None:
     """Adds a worker that has just started."""
-    session.add(
-        Worker(id=worker_id, name=name, work_pool=work_pool, host=host, pid=pid, started_at=now, heartbeat_at=now)
-    )
+    served = {"work_pool": work_pool, "queues": list(queues)}
+    session.add(Worker(id=worker_id, name=name, **served, host=host, pid=pid, started_at=now, heartbeat_at=now))
     notify(session, [Topic.WORKERS])
 
 
@@ -52,6 +61,17 @@ def present(session: Session, *, now: datetime) -> Sequence[Worker]:
     """The workers that were heard of lately."""
     query = select(Worker).where(Worker.stopped_at.is_(None), Worker.heartbeat_at >= now - LOST_AFTER)
     return session.scalars(query.order_by(Worker.name)).all()
+
+
+def peers(session: Session, worker_id: UUID, *, now: datetime) -> set[UUID]:
+    """The workers that serve the same queues of the same pool as this one, itself among them."""
+    own, other = aliased(Worker), aliased(Worker)
+    query = (
+        select(other.id)
+        .join(own, (own.work_pool == other.work_pool) & (own.queues == other.queues))
+        .where(own.id == worker_id, other.stopped_at.is_(None), other.heartbeat_at >= now - PEER_WITHIN)
+    )
+    return set(session.scalars(query))
 
 
 def silent(session: Session, *, now: datetime) -> Sequence[Worker]:

@@ -18,6 +18,7 @@ from flows.executions import ClaimIsVoid, Execution
 from flows.logbook import Logbook
 from flows.prefect_server import Offered
 from flows.records import Records, now
+from flows.sharing import TURN, goes_first
 from flows.slots import Order, Slots
 from flows.telling import Teller
 
@@ -146,7 +147,8 @@ class Holdings:
         run_id = held.offer.run_id
         try:
             await until(held.offer.due_at)
-            await self._claim_and_execute(held)
+            if not await self._is_left_to_another(held):
+                await self._claim_and_execute(held)
         except ClaimIsVoid:
             log.warning("Run %s is not this worker's any more; what it had started is ended", run_id)
         except Exception:
@@ -155,6 +157,20 @@ class Holdings:
             del self._held[run_id]
             if is_late(held.offer, now=now()):
                 self._room_made()
+
+    async def _is_left_to_another(self, held: Held) -> bool:
+        """Whether it was another worker's turn, and that one has it."""
+        run_id = held.offer.run_id
+        if goes_first(self._records.claimant.id, run_id, self._records.peers):
+            return False
+        await until(held.offer.due_at + TURN)
+        try:
+            taken = await self._records.is_taken(run_id)
+        except CatalogueUnavailable:
+            return False
+        if taken:
+            self._set_aside[run_id] = monotonic() + SET_ASIDE_SECONDS
+        return taken
 
     async def _claim_and_execute(self, held: Held) -> None:
         again_after = AGAIN_AFTER_SECONDS

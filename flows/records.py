@@ -43,13 +43,16 @@ class Records:
     Every method raises CatalogueUnavailable while PostgreSQL does not answer.
     """
 
-    def __init__(self, url: str, *, name: str, work_pool: str) -> None:
+    def __init__(self, url: str, *, name: str, work_pool: str, queues: Sequence[str] = ()) -> None:
         self.claimant = Claimant(uuid4(), name)
-        self._work_pool = work_pool
+        self.peers: set[UUID] = set()
+        """The workers that do the same as this one, as of the last heartbeat."""
+        self._work_pool, self._queues = work_pool, queues
         self._catalogue = Catalogue(url, pool_size=THREADS, application_name="duetime-worker")
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="catalogue")
         self._claims = Grouped(self._claim_all, at_most=CLAIMED_AT_ONCE)
         self._finishes = Grouped(self._finish_all, at_most=FINISHED_AT_ONCE)
+        self._looks = Grouped(self._look_at_all, at_most=FINISHED_AT_ONCE)
         self._marks = Grouped(self._mark_all, at_most=FINISHED_AT_ONCE)
 
     async def _do(self, work: Callable[[Session], T]) -> T:
@@ -74,10 +77,13 @@ class Records:
                 worker_id=self.claimant.id,
                 name=self.claimant.name,
                 work_pool=self._work_pool,
+                queues=self._queues,
                 host=socket.gethostname(),
                 pid=os.getpid(),
                 now=now(),
             )
+            session.flush()
+            self.peers = workers.peers(session, self.claimant.id, now=now())
 
         await self._do(register_it)
 
@@ -86,6 +92,7 @@ class Records:
 
         def beat_it(session: Session) -> bool:
             CLOCK.compare(session)
+            self.peers = workers.peers(session, self.claimant.id, now=now())
             return workers.beat(session, self.claimant.id, now=now())
 
         return await self._do(beat_it)
@@ -101,6 +108,14 @@ class Records:
         claimant = self.claimant
         answers = await self._do(lambda session: claims.claim_many(session, wanted, claimant, clock=now))
         return [answers[one.offer.run_id] for one in wanted]
+
+    async def is_taken(self, run_id: UUID) -> bool:
+        """Whether some worker has it, as far as a look without a lock can tell."""
+        return await self._looks(run_id)
+
+    async def _look_at_all(self, run_ids: Sequence[UUID]) -> Sequence[bool]:
+        taken = await self._do(lambda session: runs.held_by_workers(session, run_ids))
+        return [run_id in taken for run_id in run_ids]
 
     async def startable(self, late: Sequence[Offer]) -> set[UUID]:
         """Which of these runs, whose due times are long past, could be started now."""

@@ -46,7 +46,7 @@ class Station:
         self._grace_seconds = grace_seconds
         self._prefect = PrefectServer(pool=pool, queues=queues)
         self._offers = Offers(self._prefect, prefetch=timedelta(seconds=prefetch_seconds))
-        self._records = Records(database_url, name=name, work_pool=pool)
+        self._records = Records(database_url, name=name, work_pool=pool, queues=queues)
         self._logbook = Logbook(self._records, self._prefect)
         self._teller = Teller(
             self._prefect,

@@ -131,6 +131,7 @@ CREATE TABLE workers (
     id UUID NOT NULL,
     name TEXT NOT NULL,
     work_pool TEXT NOT NULL,
+    queues TEXT[] DEFAULT '{}' NOT NULL,
     host TEXT NOT NULL,
     pid INTEGER NOT NULL,
     started_at TIMESTAMP WITH TIME ZONE NOT NULL,

@@ -1,0 +1,83 @@
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from db.errors import CatalogueUnavailable
+from flows.grouping import Grouped
+
+
+class Doubling:
+    """Doubles numbers, remembers in which company, and fails for some."""
+
+    def __init__(self, *, refuses: frozenset[int] = frozenset(), away: bool = False) -> None:
+        self.batches: list[list[int]] = []
+        self._refuses, self._away = refuses, away
+
+    async def __call__(self, numbers: Sequence[int]) -> Sequence[int]:
+        self.batches.append(list(numbers))
+        await asyncio.sleep(0)
+        if self._away:
+            raise CatalogueUnavailable
+        if refused := self._refuses & set(numbers):
+            raise ValueError(refused)
+        return [number * 2 for number in numbers]
+
+
+def test_what_comes_while_a_call_is_under_way_is_made_together() -> None:
+    async def scenario() -> tuple[list[int], list[list[int]]]:
+        doubling = Doubling()
+        double = Grouped(doubling, at_most=3)
+        return list(await asyncio.gather(*(double(number) for number in range(7)))), doubling.batches
+
+    answers, batches = asyncio.run(scenario())
+    assert answers == [0, 2, 4, 6, 8, 10, 12]
+    assert batches == [[0, 1, 2], [3, 4, 5], [6]]
+
+
+def test_one_alone_goes_at_once_and_so_does_the_next() -> None:
+    async def scenario() -> list[list[int]]:
+        doubling = Doubling()
+        double = Grouped(doubling, at_most=3)
+        assert [await double(1), await double(2)] == [2, 4]
+        return doubling.batches
+
+    assert asyncio.run(scenario()) == [[1], [2]]
+
+
+def test_the_error_of_one_is_its_own() -> None:
+    async def scenario() -> list[int | BaseException]:
+        double = Grouped(Doubling(refuses=frozenset({2})), at_most=10)
+        return await asyncio.gather(*(double(number) for number in range(4)), return_exceptions=True)
+
+    answers = asyncio.run(scenario())
+    assert [answer for answer in answers if isinstance(answer, int)] == [0, 2, 6]
+    assert isinstance(answers[2], ValueError)
+
+
+def test_while_the_catalogue_is_away_everybody_hears_it_and_nothing_is_tried_one_by_one() -> None:
+    async def scenario() -> tuple[list[int | BaseException], int]:
+        doubling = Doubling(away=True)
+        double = Grouped(doubling, at_most=10)
+        answers = await asyncio.gather(*(double(number) for number in range(4)), return_exceptions=True)
+        return answers, len(doubling.batches)
+
+    answers, calls = asyncio.run(scenario())
+    assert all(isinstance(answer, CatalogueUnavailable) for answer in answers)
+    assert calls == 1
+
+
+def test_whoever_is_cancelled_before_its_turn_is_left_out() -> None:
+    async def scenario() -> list[list[int]]:
+        doubling = Doubling()
+        double = Grouped(doubling, at_most=1)
+        first, second, third = (asyncio.create_task(double(number)) for number in range(3))
+        await asyncio.sleep(0)
+        second.cancel()
+        assert await first == 0
+        assert await third == 4
+        with pytest.raises(asyncio.CancelledError):
+            await second
+        return doubling.batches
+
+    assert asyncio.run(scenario()) == [[0], [2]]
