@@ -59,6 +59,10 @@ class Result:
 class Output(Protocol):
     """Where an attempt writes; called from its event loop, never blocks."""
 
+    @property
+    def is_full(self) -> bool:
+        """Whether whoever writes much should wait a moment: what is written now is kept all the same."""
+
     def write(self, message: str, *, stream: Stream, level: Level = Level.INFO) -> None:
         """One line, without its line break."""
 

@@ -123,5 +123,7 @@ class _RunLog:
     def __init__(self, logger: "logging.LoggerAdapter[Any] | logging.Logger") -> None:
         self._logger = logger
 
+    is_full = False
+
     def write(self, message: str, *, stream: Stream, level: Level = Level.INFO) -> None:  # noqa: ARG002 - there is one
         self._logger.log(logging.getLevelNamesMapping()[level.name], "%s", message)

@@ -18,6 +18,8 @@ from flows.attempts import Attempt, Output, Result
 from flows.flow_runs import Policy, attempt_in_flow
 from flows.lines import Allowance, Lines
 
+FULL_POLL_SECONDS = 0.1
+
 
 async def perform(attempt: Attempt, output: Output, cancel: asyncio.Event) -> Result:
     """Sends the request and logs the body of the answer; headers are never logged, since they may hold secrets."""
@@ -101,6 +103,8 @@ async def _log_body(response: httpx.Response, allowance: Allowance) -> None:
             lines.feed(data)
             if allowance.exhausted:
                 return
+            while allowance.is_full:
+                await asyncio.sleep(FULL_POLL_SECONDS)
     finally:
         lines.close()
 

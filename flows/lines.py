@@ -37,6 +37,11 @@ class Allowance:
         """Whether everything that follows is dropped."""
         return self.dropped_bytes > 0
 
+    @property
+    def is_full(self) -> bool:
+        """Whether whoever writes should wait a moment."""
+        return self._output.is_full
+
     def close(self) -> None:
         """Says how much was dropped, if anything was."""
         if self.exhausted:
@@ -77,6 +82,11 @@ class Lines:
             self._partial = self._partial[MAX_LINE:]
         self._show_partial_later()
 
+    @property
+    def is_full(self) -> bool:
+        """Whether whoever feeds it should wait a moment."""
+        return self._allowance.is_full
+
     def close(self) -> None:
         """Writes what is left when the stream ended without a line break."""
         self._partial += self._decoder.decode(b"", final=True)
@@ -89,7 +99,13 @@ class Lines:
     def _show_partial_later(self) -> None:
         self._forget_timer()
         if self._partial:
-            self._timer = asyncio.get_running_loop().call_later(PARTIAL_AFTER_SECONDS, self._show_partial)
+            self._timer = asyncio.get_running_loop().call_later(PARTIAL_AFTER_SECONDS, self._show_waiting)
+
+    def _show_waiting(self) -> None:
+        if self.is_full:
+            self._show_partial_later()  # its rest was not read yet
+        else:
+            self._show_partial()
 
     def _show_partial(self) -> None:
         self._forget_timer()

@@ -20,6 +20,7 @@ PIPE_GRACE_SECONDS = 1.0
 """How long output is read on after the process has ended, while a background child of it holds the pipe open."""
 
 _CHUNK = 64 * 1024
+_FULL_POLL_SECONDS = 0.1
 _GROUP_POLL_SECONDS = 0.02
 
 
@@ -35,6 +36,9 @@ class Group(Protocol):
 
 class Sink(Protocol):
     """Takes what is read from a pipe."""
+
+    @property
+    def is_full(self) -> bool: ...
 
     def feed(self, data: bytes) -> None: ...
 
@@ -57,6 +61,7 @@ class Pipes:
         self._sinks = sinks
         self._loop = asyncio.get_running_loop()
         self._reading: set[int] = set()
+        self._paused: set[int] = set()
         self._all_read = asyncio.Event()
 
     def open(self) -> None:
@@ -78,20 +83,37 @@ class Pipes:
             data = os.read(reading, _CHUNK)
         except BlockingIOError:
             return
-        if data:
-            sink.feed(data)
-        else:
+        if not data:
             self._let_go(reading)
+            return
+        sink.feed(data)
+        if sink.is_full:
+            # Whoever prints has to wait, once the pipe is full as well.
+            self._loop.remove_reader(reading)
+            self._paused.add(reading)
+            self._loop.call_later(_FULL_POLL_SECONDS, self._read_again, reading, sink)
+
+    def _read_again(self, reading: int, sink: Sink) -> None:
+        if reading not in self._reading:
+            return
+        if sink.is_full:
+            self._loop.call_later(_FULL_POLL_SECONDS, self._read_again, reading, sink)
+            return
+        self._paused.discard(reading)
+        self._loop.add_reader(reading, self._read, reading, sink)
 
     def _let_go(self, reading: int) -> None:
         self._reading.discard(reading)
+        self._paused.discard(reading)
         self._loop.remove_reader(reading)
         os.close(reading)
         if not self._reading:
             self._all_read.set()
 
     async def drain(self, timeout_seconds: float) -> None:
-        """Reads to the end, or until the time is over."""
+        """Reads to the end, or until the time is over; while the sinks are full it does not pass."""
+        while self._paused:
+            await asyncio.sleep(_FULL_POLL_SECONDS)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._all_read.wait(), timeout_seconds)
 
@@ -154,8 +176,6 @@ def start(
         cwd=directory,
         env=environment,
         start_new_session=True,
-        # No descriptor of Python's can be inherited, so nothing has to be closed one by one.
-        close_fds=False,
     )
     try:
         process = Process(started.pid)

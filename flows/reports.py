@@ -18,6 +18,11 @@ class Report:
         self._partial = b""
         self.said: dict[str, Any] = {}
 
+    @property
+    def is_full(self) -> bool:
+        """Whether whoever feeds it should wait a moment."""
+        return self._allowance.is_full
+
     def feed(self, data: bytes) -> None:
         """What was read, in pieces of any size."""
         *whole, self._partial = (self._partial + data).split(b"\n")

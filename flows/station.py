@@ -128,8 +128,10 @@ class Station:
         return [one for one in offered if one.offer.run_id not in left_out]
 
     def _note_prefect(self, *, answers: bool, why: Exception | None = None) -> None:
-        if answers != self._prefect_answers:
-            log.warning("The Prefect server answers again" if answers else "%s Runs that are held start on time.", why)
+        if answers and not self._prefect_answers:
+            log.warning("The Prefect server answers again")
+        elif self._prefect_answers and not answers:
+            log.warning("%s Runs that are held start on time.", why)
         self._prefect_answers = answers
 
     # Who is there, and what is not wanted any more.

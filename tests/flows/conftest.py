@@ -32,6 +32,7 @@ class Log:
     """An attempt's output, in the order of its coming."""
 
     lines: list[Written] = field(default_factory=list)
+    is_full: bool = False
 
     def write(self, message: str, *, stream: Stream, level: Level = Level.INFO) -> None:
         self.lines.append(Written(message, stream, level, monotonic()))

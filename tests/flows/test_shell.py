@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,27 @@ def run(command: str, *, timeout_seconds: float | None = 30, **action: Any) -> t
     return attempt(ShellAction(command=command, **action), timeout_seconds=timeout_seconds)
 
 
+# What it starts with.
+
+
+def test_it_inherits_no_descriptor_but_its_three() -> None:
+    _, log = run("ls /proc/self/fd")
+    # The fourth is that of ls itself, which reads the folder.
+    assert log.stdout == ["0", "1", "2", "3"]
+
+
+def test_its_end_is_seen_without_a_thread_for_each() -> None:
+    async def ten_at_once() -> int:
+        before = threading.active_count()
+        waiting = [asyncio.create_task(begun(nothing, ShellAction(command="sleep 0.5"))) for _ in range(10)]
+        await asyncio.sleep(0.2)
+        more = threading.active_count() - before
+        assert [(await one)[0].state for one in waiting] == [RunState.COMPLETED] * 10
+        return more
+
+    assert asyncio.run(ten_at_once()) == 0
+
+
 # What it prints.
 
 
@@ -28,6 +50,23 @@ def test_both_streams_are_kept_apart_and_each_in_its_order() -> None:
     result, log = run("echo one; echo oops >&2; echo two; echo again >&2")
     assert result == Result(RunState.COMPLETED, 0)
     assert (log.stdout, log.stderr) == (["one", "two"], ["oops", "again"])
+
+
+def test_while_nobody_can_keep_what_is_printed_the_command_waits_and_nothing_is_lost() -> None:
+    printed = 100_000
+
+    async def meanwhile(under: Under) -> None:
+        under.log.is_full = True
+        await until(lambda: under.log.stdout, "the first lines")
+        kept = len(under.log.stdout)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(under.task), 1)
+        assert len(under.log.stdout) == kept < printed / 2
+        under.log.is_full = False
+
+    result, log = attempt_and(meanwhile, ShellAction(command=f"seq {printed}"))
+    assert result.state is RunState.COMPLETED
+    assert log.stdout == [str(number) for number in range(1, printed + 1)]
 
 
 def test_a_line_is_there_as_soon_as_it_is_printed() -> None:
