@@ -4,6 +4,7 @@
 
 PYTHON ?= python3
 VENV := .venv
+BENCH_VENV := .venv-bench
 UV := $(shell command -v uv 2>/dev/null || echo $(VENV)/bin/uv)
 export UV_LINK_MODE ?= copy
 
@@ -15,19 +16,25 @@ $(VENV)/bin/python:
 
 # The package itself is installed in place; `uv pip sync` removes what is not in the lock.
 define install
-	@echo "Installing $(1) into $(VENV)"
-	@$(UV) pip sync --quiet --python $(VENV)/bin/python --require-hashes $(1)
-	@$(UV) pip install --quiet --python $(VENV)/bin/python --no-deps --editable .
+	@echo "Installing $(1) into $(2)"
+	@$(UV) pip sync --quiet --python $(2)/bin/python --require-hashes $(1)
+	@$(UV) pip install --quiet --python $(2)/bin/python --no-deps --editable .
 endef
 
 $(VENV)/.runtime: pyproject.toml requirements.lock | $(VENV)/bin/python
-	$(call install,requirements.lock)
+	$(call install,requirements.lock,$(VENV))
 	@touch $@
 
 # The developer's lock holds all of the runtime lock, so both stamps are fresh after it.
 $(VENV)/.dev: pyproject.toml requirements.lock requirements-dev.lock | $(VENV)/bin/python
-	$(call install,requirements-dev.lock)
+	$(call install,requirements-dev.lock,$(VENV))
 	@touch $(VENV)/.runtime $@
+
+# Apart from the others, so that what is measured beside us is not installed with us.
+$(BENCH_VENV)/.bench: pyproject.toml requirements-bench.lock | $(VENV)/bin/python
+	@$(UV) venv --quiet --allow-existing --python $(VENV)/bin/python $(BENCH_VENV)
+	$(call install,requirements-bench.lock,$(BENCH_VENV))
+	@touch $@
 
 setup: $(VENV)/.runtime
 
@@ -53,16 +60,19 @@ lock: | $(VENV)/bin/python
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header pyproject.toml -o requirements.lock
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --group dev pyproject.toml \
 	  -c requirements.lock -o requirements-dev.lock
+	$(UV) pip compile --quiet --universal --generate-hashes --no-header --group bench pyproject.toml \
+	  -c requirements.lock -o requirements-bench.lock
 
 compose:
 	docker compose up --build
 
-bench: dev
-	$(VENV)/bin/python -m bench.start_delay $(ARGS)
+# Hours; ARGS="--quick" is half an hour, ARGS="--help" says what else there is.
+bench: $(BENCH_VENV)/.bench
+	@$(BENCH_VENV)/bin/python -m bench $(ARGS)
 
 # Three quarters of an hour; ARGS="--kills 20 --seed 5" is shorter.
 faults: dev
 	$(VENV)/bin/python -m tests.faults $(ARGS)
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache test-artefacts
+	rm -rf $(VENV) $(BENCH_VENV) .mypy_cache .pytest_cache .ruff_cache test-artefacts

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -35,6 +36,8 @@ class System:
     options: tuple[str, ...] = ()
     port: int = field(default_factory=free_port)
     prefect_port: int = field(default_factory=free_port)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables that it gets besides."""
     process: "subprocess.Popen[bytes] | None" = None
 
     @property
@@ -55,8 +58,9 @@ class System:
         words = ["up", "--port", str(self.port), "--prefect-port", str(self.prefect_port)]
         words += ["--data-dir", str(self.data_dir), *self.options]
         with (self.data_dir.parent / f"{self.data_dir.name}.out").open("wb") as out:
+            environment = {**_plain_environment(), **self.environment}
             self.process = subprocess.Popen(
-                [DUETIME, *words], stdout=out, stderr=out, start_new_session=True, env=_plain_environment()
+                [DUETIME, *words], stdout=out, stderr=out, start_new_session=True, env=environment
             )
         wait_until(self._ready, "the ready line", seconds=READY_SECONDS)
         return self
