@@ -6,15 +6,15 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
-import tempfile
-from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any
 
 from flows import environment
-from flows.processes import send
+from flows.libraries import REFUSALS
+from flows.processes import Process, send
 from flows.zygote import ANSWER, ask, read_answer
 
 READY_WITHIN_SECONDS = 60.0
@@ -22,6 +22,14 @@ READY_WITHIN_SECONDS = 60.0
 
 class ZygoteDied(Exception):
     """The zygote is gone, and with it every child that it had."""
+
+
+class CannotLoad(Exception):
+    """Libraries cannot be loaded ahead; its argument is one of REFUSALS."""
+
+
+class Outdated(Exception):
+    """What the zygote has loaded ahead is not what would be loaded now. There is no child."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +60,11 @@ class Zygote:
         self._control: socket.socket | None = None
         self._heard = b""
         self._lock = asyncio.Lock()
-        self._ready: asyncio.Future[None] | None = None
+        self._ready: asyncio.Future[int] | None = None
         self._answer: asyncio.Future[Child] | None = None
         self._ended: dict[int, asyncio.Future[int]] = {}
         self._watched: set[int] = set()
-        self._kept = False
+        self._kept = self._is_loading = False
         self._restart: asyncio.Task[None] | None = None
 
     @property
@@ -71,18 +79,38 @@ class Zygote:
         async with self._lock:
             await self._start()
 
-    async def spawn(self, request: Mapping[str, Any], writing: Sequence[int]) -> Child:
-        """A child that serves the request; it gets stdout, stderr and the report of `writing`.
+    async def load(self, libraries: Sequence[str], traces: Sequence[str]) -> None:
+        """Starts the process, which then loads these ahead. Raises CannotLoad, ZygoteDied, OSError.
 
-        Raises OSError when there can be no more processes, and ZygoteDied.
+        Close it after an error.
         """
         self._belong_here()
-        born = asyncio.ensure_future(self._spawn_in_turn(request, writing))
+        async with self._lock:
+            await self._start()
+            assert self._control is not None
+            self._ready = asyncio.get_running_loop().create_future()
+            with _written({"names": libraries, "traces": traces}) as file, contextlib.suppress(OSError):
+                socket.send_fds(self._control, [ask(b"L", 0)], [file])
+            self._is_loading = True
+            # The process limits itself.
+            refusal = await self._ready
+            self._is_loading = False
+        if refusal:
+            raise CannotLoad(REFUSALS[refusal])
+
+    async def spawn(self, request: Mapping[str, Any], writing: Sequence[int], *, anew: bool = True) -> Child:
+        """A child that serves the request; it gets stdout, stderr and the report of `writing`.
+
+        A process that is not there is started, unless `anew` is false. Raises OSError when there can be no more
+        processes, Outdated and ZygoteDied.
+        """
+        self._belong_here()
+        born = asyncio.ensure_future(self._spawn_in_turn(request, writing, anew=anew))
         try:
             return await asyncio.shield(born)
         except asyncio.CancelledError:
             # The fork may have happened already: only its end tells whom to kill.
-            with contextlib.suppress(OSError, ZygoteDied):
+            with contextlib.suppress(OSError, Outdated, ZygoteDied):
                 send((await born).pid, signal.SIGKILL)
             raise
 
@@ -99,27 +127,43 @@ class Zygote:
             self._watched.discard(pid)
             self._tell(b"F", pid)
 
+    async def retire(self) -> None:
+        """Closes it when the last of its children has ended."""
+        while self._control is not None:
+            # In its turn: so there is no child that is just being born.
+            async with self._lock:
+                if not self._ended:
+                    break
+                children = set(self._ended.values())
+            await asyncio.wait(children)
+        await self.close()
+
     async def close(self) -> None:
         """Ends the zygote; children that are left are killed."""
         if self._loop is asyncio.get_running_loop():
             self._lose()
             if self._process is not None:
+                if self._is_loading:
+                    # It does not listen meanwhile.
+                    os.kill(self._process.pid, signal.SIGKILL)
                 await self._process.wait()
         self._forget_everything()
 
-    async def _spawn_in_turn(self, request: Mapping[str, Any], writing: Sequence[int]) -> Child:
+    async def _spawn_in_turn(self, request: Mapping[str, Any], writing: Sequence[int], *, anew: bool) -> Child:
         with _written(request) as file:
-            descriptors = [file.fileno(), *writing]
+            descriptors = [file, *writing]
             async with self._lock:
                 try:
-                    return await self._spawn(descriptors)
+                    return await self._spawn(descriptors, anew=anew)
                 except ZygoteDied:
                     # It died while it was idle, so nothing of this request has happened.
-                    return await self._spawn(descriptors)
+                    return await self._spawn(descriptors, anew=anew)
 
-    async def _spawn(self, descriptors: list[int]) -> Child:
-        await self._start()
-        assert self._control is not None
+    async def _spawn(self, descriptors: list[int], *, anew: bool) -> Child:
+        if anew:
+            await self._start()
+        if self._control is None:
+            raise ZygoteDied
         self._answer = asyncio.get_running_loop().create_future()
         try:
             socket.send_fds(self._control, [ask(b"S", 0)], descriptors)
@@ -132,13 +176,7 @@ class Zygote:
             return
         ours, theirs = socket.socketpair()
         with theirs:
-            self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "flows.zygote", str(theirs.fileno()), self._module),
-                stdin=DEVNULL,
-                pass_fds=[theirs.fileno()],
-                env=self._environ(),
-                start_new_session=True,
-            )
+            self._process = _started(theirs.fileno(), self._module, self._environ())
         ours.setblocking(False)
         self._control = ours
         loop = asyncio.get_running_loop()
@@ -183,8 +221,10 @@ class Zygote:
             _resolve(self._answer, Child(value, self._ended[value]))
         elif kind == b"E":
             _refuse(self._answer, OSError(value, os.strerror(value)))
+        elif kind == b"O":
+            _refuse(self._answer, Outdated())
         else:
-            _resolve(self._ready, None)
+            _resolve(self._ready, value)
 
     def _lose(self) -> None:
         """The zygote is gone, or has to go."""
@@ -208,13 +248,34 @@ class Zygote:
             self._loop = loop
 
 
+def _started(control: int, module: str, environ: Mapping[str, str]) -> Process:
+    started = subprocess.Popen(
+        [sys.executable, "-P", "-m", "flows.zygote", str(control), module],
+        stdin=subprocess.DEVNULL,
+        pass_fds=[control],
+        env=environ,
+        start_new_session=True,
+    )
+    started.returncode = 0  # it is waited for by us alone
+    try:
+        return Process(started.pid)
+    except OSError:
+        os.kill(started.pid, signal.SIGKILL)
+        os.waitpid(started.pid, 0)
+        raise
+
+
 @contextlib.contextmanager
-def _written(request: Mapping[str, Any]) -> Iterator[IO[bytes]]:
-    """The request as a file, so that its size does not matter."""
-    with tempfile.TemporaryFile() as file:
-        file.write(json.dumps(request).encode())
-        file.seek(0)
+def _written(request: Mapping[str, Any]) -> Iterator[int]:
+    """The request as a file in memory, so that its size does not matter."""
+    file = os.memfd_create("request")
+    try:
+        with open(file, "wb", closefd=False) as writing:
+            writing.write(json.dumps(request).encode())
+        os.lseek(file, 0, os.SEEK_SET)
         yield file
+    finally:
+        os.close(file)
 
 
 def _resolve(future: "asyncio.Future[Any] | None", value: Any) -> None:

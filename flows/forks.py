@@ -2,13 +2,13 @@
 
 import asyncio
 import signal
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 from db.states import RunState
 from flows import processes
 from flows.attempts import Attempt, Output, Result
-from flows.children import Zygote, ZygoteDied
+from flows.children import Child, ZygoteDied
 from flows.lines import Allowance
 from flows.reports import Report
 
@@ -18,8 +18,15 @@ Judge = Callable[[processes.Ending, Mapping[str, Any]], Result]
 """The result, given how the child ended and what it reported."""
 
 
+class Source(Protocol):
+    """Where children come from."""
+
+    async def spawn(self, request: Mapping[str, Any], writing: Sequence[int]) -> Child:
+        """See `flows.children.Zygote.spawn`."""
+
+
 async def perform(
-    zygote: Zygote,
+    source: Source,
     request: Mapping[str, Any],
     attempt: Attempt,
     output: Output,
@@ -33,7 +40,7 @@ async def perform(
     report = Report(allowance)
     try:
         with processes.pipes_to(*processes.output_sinks(allowance), report) as pipes:
-            child = await zygote.spawn(request, pipes.writing)
+            child = await source.spawn(request, pipes.writing)
             pipes.handed_over()
             ending = await processes.follow(
                 child, pipes, timeout_seconds=attempt.timeout_seconds, cancel=cancel, cancel_signal=cancel_signal

@@ -6,6 +6,7 @@ from db.actions import FlowAction, HttpAction, PythonAction, ShellAction
 from db.states import RunState
 from flows import children, clients, flow, http, python, shell
 from flows.attempts import Attempt, Output, Perform, Result
+from flows.warmed import WARMED
 
 _PERFORM: dict[type, Perform] = {
     ShellAction: shell.perform,
@@ -25,10 +26,12 @@ async def perform(attempt: Attempt, output: Output, cancel: asyncio.Event) -> Re
 async def warm_up() -> None:
     """Starts what makes attempts start fast; without it the first ones are slower."""
     await children.PLAIN.warm()
+    WARMED.open()
 
 
 async def close() -> None:
     """Ends what `warm_up` and the attempts started."""
+    await WARMED.close()
     await children.PLAIN.close()
     await children.PREFECT.close()
     await clients.SHARED.close()

@@ -9,28 +9,35 @@ from prefect import State, flow
 
 from db.actions import PythonAction
 from db.states import Backoff, RunState, Stream
-from flows import children, environment, forks, processes
+from flows import environment, forks, processes
 from flows.attempts import Attempt, Output, Result
 from flows.flow_runs import Policy, attempt_in_flow
+from flows.warmed import WARMED
 
 
 async def perform(attempt: Attempt, output: Output, cancel: asyncio.Event) -> Result:
-    """Calls the function; an exception fails the attempt, `sys.exit` sets the exit code."""
+    """Calls the function; an exception fails the attempt, `sys.exit` sets the exit code.
+
+    The function's module, and every other one that is not installed, is imported by each run; what is installed may
+    have been loaded before the run, and before its environment (`DUETIME_*`) was set.
+    """
     action = attempt.action
     assert isinstance(action, PythonAction)
     request = {
         "callable": action.callable,
+        "package": action.callable.partition(":")[0].partition(".")[0],
         "kwargs": action.kwargs,
         "environment": environment.for_python(attempt),
     }
 
     def judge(ending: processes.Ending, said: Mapping[str, Any]) -> Result:
+        WARMED.learn(action.callable, said)
         if "returned" in said:
             output.write(f"Returned {said['returned']}", stream=Stream.SYSTEM)
         result = processes.result_of(ending, attempt, success=lambda code: code == 0)
         return replace(result, error=said["error"]) if result.state is RunState.FAILED and "error" in said else result
 
-    return await forks.perform(children.PLAIN, request, attempt, output, cancel, judge=judge)
+    return await forks.perform(WARMED, request, attempt, output, cancel, judge=judge)
 
 
 @flow(name="python")

@@ -4,22 +4,30 @@
 `main(request, report)` what a child does. Here is the standard library only, so that a fork copies little.
 
 The worker sends records of five bytes: `S` and a number, with four descriptors (request, stdout, stderr, report), asks
-for a child; `W` and a process group asks to kill it when the worker dies, `F` to forget it. The zygote answers with
-records of nine bytes: `R` ready, `P` number and pid, `E` number and errno, `X` pid and exit code. When the socket ends,
-the worker is dead, and everything that it started is killed: a process that nobody watches must not go on.
+for a child; `L`, with one descriptor, to load libraries ahead (see `flows.libraries`); `W` and a process group asks to
+kill it when the worker dies, `F` to forget it. The zygote answers with records of nine bytes: `R` ready, or why it
+cannot load them, `P` number and pid, `E` number and errno, `O` that its libraries are old and there is no child, `X`
+pid and exit code. When the socket ends, the worker is dead, and everything that it started is killed: a process that
+nobody watches must not go on.
 """
 
+import atexit
 import contextlib
 import gc
 import importlib
+import io
 import json
 import os
 import select
 import signal
 import socket
 import sys
+import threading
 import time
-from typing import Any, TextIO
+from collections.abc import Sequence
+from typing import IO, Any, NoReturn, TextIO
+
+from flows.libraries import Libraries, exit_of_c, settle
 
 ASK = 5
 ANSWER = 9
@@ -43,16 +51,16 @@ def read_answer(record: bytes) -> tuple[bytes, int, int]:
 class Zygote:
     """The parent of all children."""
 
-    def __init__(self, control: socket.socket, module: Any) -> None:
-        self._control, self._module = control, module
+    def __init__(self, control: socket.socket, module: Any, libraries: Libraries) -> None:
+        self._control, self._module, self._libraries = control, module, libraries
         self._children: set[int] = set()
         self._watched: set[int] = set()
         self._wake_reading, self._wake_writing = os.pipe()
 
-    def serve(self) -> int:
+    def serve(self) -> None:
         """Forks until the worker is gone. In a child this is left by what the child does."""
         self._listen_for_dead_children()
-        self._control.sendall(answer(b"R", 0, 0))
+        self._tell(answer(b"R", 0, 0))
         ears: list[socket.socket | int] = [self._control, self._wake_reading]
         while True:
             readable, _, _ = select.select(ears, [], [])
@@ -61,7 +69,7 @@ class Zygote:
                 self._reap()
             if self._control in readable and not self._hear():
                 self._kill_all()
-                return 0
+                return
 
     def _listen_for_dead_children(self) -> None:
         for end in (self._wake_reading, self._wake_writing):
@@ -84,17 +92,36 @@ class Zygote:
             self._control.sendall(record)
 
     def _hear(self) -> bool:
-        record, descriptors, _, _ = socket.recv_fds(self._control, ASK, 4)
+        try:
+            record, descriptors, _, _ = socket.recv_fds(self._control, ASK, 4)
+        except ConnectionResetError:
+            # So ends the socket of a worker that died before it had read every answer.
+            return False
         if len(record) < ASK:
             return False
         kind, number = record[:1], int.from_bytes(record[1:], "big")
         if kind == b"S":
-            self._fork(number, descriptors)
+            self._answer_with_a_child(number, descriptors)
+        elif kind == b"L":
+            self._load(descriptors[0])
         elif kind == b"W":
             self._watched.add(number)
         else:
             self._watched.discard(number)
         return True
+
+    def _load(self, descriptor: int) -> None:
+        refusal = self._libraries.load(**_read(descriptor))
+        settle()
+        self._tell(answer(b"R", 0, refusal))
+
+    def _answer_with_a_child(self, number: int, descriptors: list[int]) -> None:
+        if self._libraries.are_old():
+            self._tell(answer(b"O", number, 0))
+        else:
+            self._fork(number, descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
 
     def _fork(self, number: int, descriptors: list[int]) -> None:
         try:
@@ -109,10 +136,8 @@ class Zygote:
                 os.setpgid(pid, pid)
             self._children.add(pid)
             self._tell(answer(b"P", number, pid))
-        for descriptor in descriptors:
-            os.close(descriptor)
 
-    def _become_a_child(self, descriptors: list[int]) -> None:
+    def _become_a_child(self, descriptors: list[int]) -> NoReturn:
         os.setpgid(0, 0)
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -120,7 +145,7 @@ class Zygote:
         self._control.close()
         os.close(self._wake_reading)
         os.close(self._wake_writing)
-        sys.exit(_live(self._module, descriptors))
+        _live(self._module, self._libraries, descriptors)
 
     def _kill_all(self) -> None:
         for group in self._children | self._watched:
@@ -128,19 +153,35 @@ class Zygote:
                 os.killpg(group, signal.SIGKILL)
 
 
-def _live(module: Any, descriptors: list[int]) -> int:
-    """The child's whole life; its exit code."""
+def _live(module: Any, libraries: Libraries, descriptors: list[int]) -> NoReturn:
+    """The child's whole life."""
     request_end, stdout, stderr, report_end = descriptors
     sys.stdout, sys.stderr = _become_stream(stdout, 1), _become_stream(stderr, 2)
-    with os.fdopen(request_end, "rb") as file:
-        request = json.loads(file.read())
-    os.environ.clear()
-    os.environ.update(request["environment"])
+    report: TextIO = os.fdopen(report_end, "w", buffering=1)
+    ours = [part for stream in (sys.stdout, sys.stderr, report) for part in _parts(stream)]
+    request = _read(request_end)
+    libraries.begin(request["environment"])
     time.tzset()
     sys.path.insert(0, os.getcwd())
-    report: TextIO = os.fdopen(report_end, "w", buffering=1)
-    code: int = module.main(request, report)
-    return code
+    try:
+        code: int = module.main(request, report)
+    except SystemExit as leaving:
+        code = _code_of(leaving)
+    if "package" in request:
+        # Whatever the function has done to its process, it is over, and how it ended is not changed by this.
+        with contextlib.suppress(Exception):
+            _tell_of(libraries.used(besides=request["package"]), report)
+    _leave(code, ours)
+
+
+def _tell_of(used: Any, report: TextIO) -> None:
+    if used is not None:
+        report.write(json.dumps(used) + "\n")
+
+
+def _read(descriptor: int) -> Any:
+    with open(descriptor, "rb") as file:
+        return json.loads(file.read())
 
 
 def _become_stream(source: int, target: int) -> TextIO:
@@ -150,15 +191,52 @@ def _become_stream(source: int, target: int) -> TextIO:
     return open(target, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
 
 
-def main() -> int:
+def _code_of(leaving: SystemExit) -> int:
+    """What the interpreter makes of it."""
+    if leaving.code is None or isinstance(leaving.code, int):
+        return leaving.code or 0
+    sys.stderr.write(f"{leaving.code}\n")
+    return 1
+
+
+def _leave(code: int, ours: Sequence[IO[Any]]) -> NoReturn:
+    """Ends the process as the interpreter would, but without taking apart, and so copying, what the zygote has loaded.
+
+    That takes ten times as long as all the rest. It is done where it may be noticed: by an object with a finalizer.
+    """
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr, *ours):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    if _something_is_left(ours):
+        sys.exit(code)
+    exit_of_c(code)
+
+
+def _something_is_left(ours: Sequence[IO[Any]]) -> bool:
+    """Whether there is an object, made in this process, that would do something at its end, as an open file does."""
+    known = set(map(id, ours))
+    return any(
+        hasattr(type(one), "__del__") and id(one) not in known and type(one) not in (io.BytesIO, io.StringIO)
+        for one in gc.get_objects()
+    )
+
+
+def _parts(stream: TextIO) -> tuple[IO[Any], ...]:
+    return stream, stream.buffer, stream.buffer.raw  # type: ignore[attr-defined]
+
+
+def main() -> NoReturn:
     control = socket.socket(fileno=int(sys.argv[1]))
     control.set_inheritable(False)
     module = importlib.import_module(sys.argv[2])
-    # What is here now stays for ever: a child that collects garbage would only copy its pages.
-    gc.collect()
-    gc.freeze()
-    return Zygote(control, module).serve()
+    libraries = Libraries()
+    settle()
+    Zygote(control, module, libraries).serve()
+    # What the libraries would do at the end of a process is not asked for here.
+    os._exit(0)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,9 +1,13 @@
 """What a zygote says of its children, however much of it is heard at once."""
 
 import asyncio
+import socket
+import subprocess
+import sys
 from collections.abc import Mapping
 
 from flows.children import Child, Zygote
+from flows.zygote import ask
 
 
 def nothing() -> Mapping[str, str]:
@@ -20,3 +24,17 @@ def test_a_child_that_ended_before_its_birth_was_looked_at_is_known_all_the_same
         return await child.wait()
 
     assert asyncio.run(hear()) == 3
+
+
+def test_a_worker_that_dies_with_answers_unread_takes_with_it_what_it_had_started() -> None:
+    ours, theirs = socket.socketpair()
+    zygote = subprocess.Popen(
+        [sys.executable, "-P", "-m", "flows.zygote", str(theirs.fileno()), "flows.calls"], pass_fds=[theirs.fileno()]
+    )
+    theirs.close()
+    command = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    ours.sendall(ask(b"W", command.pid))
+    assert ours.recv(1, socket.MSG_PEEK) == b"R"
+    ours.close()
+    assert zygote.wait(10) == 0
+    assert command.wait(10) == -9

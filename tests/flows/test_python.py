@@ -199,6 +199,43 @@ def test_sys_exit_with_a_text_prints_it_and_fails() -> None:
     assert (ended.state, ended.exit_code, log.stderr) == (RunState.FAILED, 1, ["out of paper"])
 
 
+@pytest.mark.parametrize(("code", "exit_code"), [(None, 0), (True, 1), (-1, 255), (256, 0), (2**40 + 3, 3)])
+def test_the_exit_code_is_the_one_that_the_system_makes_of_it(code: Any, exit_code: int) -> None:
+    assert call("chores:leave", code=code)[0].exit_code == exit_code
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        "open_for_ever = open('written', 'w'); open_for_ever.write('done')",
+        "import zipfile; archive = zipfile.ZipFile('written', 'w'); archive.writestr('done', 'done')",
+        "import atexit; atexit.register(lambda: write('done'))",
+        "import threading; threading.Thread(target=lambda: (time.sleep(0.1), write('done'))).start()",
+        "import weakref; thing = type('Thing', (), {})(); end = weakref.finalize(thing, write, 'done')",
+        "thing = type('Thing', (), {'__del__': lambda self: write('done')})()",
+    ],
+    ids=["file", "archive", "atexit", "thread", "finalize", "finalizer"],
+)
+def test_what_is_to_happen_at_the_end_of_a_process_happens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begin: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    written = tmp_path / "written"
+    (tmp_path / "ending.py").write_text(
+        "import os, pathlib, time\n"
+        f"def write(text, to=pathlib.Path({str(written)!r})):\n    to.write_text(text)\n"
+        f"{begin}\ndef work():\n    pass\n"
+    )
+    assert call("ending:work")[0] == Result(RunState.COMPLETED, 0)
+    assert b"done" in written.read_bytes()
+    assert written.read_bytes()[:4] != b"PK\x03\x04" or b"PK\x05\x06" in written.read_bytes()
+
+
+def test_what_c_has_buffered_is_not_lost(tmp_path: Path) -> None:
+    (tmp_path / "old.py").write_text("import ctypes\ndef say():\n    ctypes.CDLL(None).printf(b'from C\\n')\n")
+    assert call("old:say")[1].stdout == ["from C"]
+
+
 # How it is stopped, and what dies with what.
 
 
@@ -269,6 +306,8 @@ asyncio.run(go_on_forever())
 
 
 class _Printed:
+    is_full = False
+
     def write(self, message: str, **_: Any) -> None:
         os.write(1, f"{message}\n".encode())
 
