@@ -1,17 +1,20 @@
 """What the reconciler knows of each task in Prefect. Only the reconciler writes it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import case, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from db.notifications import Topic, notify, of
 from db.specs import AnyTask, parse_task
-from db.tables import Task, TaskStatus
+from db.states import Outcome
+from db.tables import DueTime, Task, TaskStatus
+
+SOON = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +36,42 @@ def _desired() -> Any:
     return select(Task, TaskStatus).join(TaskStatus, TaskStatus.task_id == Task.id).order_by(Task.updated_at)
 
 
-def unsynced(session: Session, *, limit: int = 500) -> list[Desired]:
-    """The tasks whose version Prefect has not seen, longest waiting first."""
-    return [_read(row) for row in session.execute(_desired().where(~TaskStatus.synced).limit(limit))]
+def unsynced(session: Session, *, limit: int = 100) -> list[Desired]:
+    """The tasks whose version Prefect has not seen and has not refused, most urgent first.
+
+    A person waits for the newest edit of a task that Prefect has already; then what is due soon; then what is new,
+    longest waiting first.
+    """
+    edited = TaskStatus.deployment_id.is_not(None)
+    due = (DueTime.task_id == Task.id, DueTime.outcome == Outcome.PENDING, DueTime.due_at < func.now() + SOON)
+    due_at = select(func.min(DueTime.due_at)).where(*due).scalar_subquery()
+    order = (edited.desc(), case((edited, Task.updated_at)).desc(), due_at.nulls_last(), Task.updated_at)
+    query = _desired().where(~TaskStatus.synced, TaskStatus.sync_error.is_(None)).order_by(None).order_by(*order)
+    return [_read(row) for row in session.execute(query.limit(limit))]
 
 
 def everything(session: Session) -> list[Desired]:
     """Every task that is, or is still to be taken out of, Prefect."""
     wanted = or_(Task.deleted_at.is_(None), TaskStatus.deployment_id.is_not(None))
     return [_read(row) for row in session.execute(_desired().where(wanted))]
+
+
+def of_deployments(session: Session, deployment_ids: Collection[UUID]) -> dict[UUID, Desired]:
+    """The tasks of these deployments, by the deployment."""
+    rows = session.execute(_desired().where(TaskStatus.deployment_id.in_(deployment_ids)))
+    return {row.TaskStatus.deployment_id: _read(row) for row in rows}
+
+
+def not_among(session: Session, deployment_ids: Collection[UUID]) -> list[UUID]:
+    """The tasks that are, or are still to be taken out of, Prefect, and have none of these deployments."""
+    wanted = or_(Task.deleted_at.is_(None), TaskStatus.deployment_id.is_not(None))
+    known = select(Task.id, TaskStatus.deployment_id).join(TaskStatus, TaskStatus.task_id == Task.id).where(wanted)
+    return [row.id for row in session.execute(known) if row.deployment_id not in deployment_ids]
+
+
+def some(session: Session, task_ids: Collection[UUID]) -> list[Desired]:
+    """The tasks of these ids."""
+    return [_read(row) for row in session.execute(_desired().where(Task.id.in_(task_ids)))]
 
 
 def one(session: Session, task_id: UUID) -> Desired | None:

@@ -27,7 +27,7 @@ AHEAD_OF_A_TASK = 5
 CATCH_UP_SECONDS = 1.0
 """For so long late runs are made in one pass: everything else waits behind it."""
 CLEARED_AT_ONCE = 500
-EXTENSIONS_AT_MOST = 20
+WRITING_AHEAD_SECONDS = 0.5
 LOOK_AHEAD = timedelta(seconds=70)
 AT_MOST_CAUGHT_UP = 20
 """Late runs of a work pool that wait in Prefect at any moment: what is due now comes first."""
@@ -136,12 +136,12 @@ def prepare_once(prefect: Prefect, desired: Desired, deployment_id: UUID, *, now
 def write_ahead(catalogue: Catalogue, *, now: datetime) -> int:
     """Extends the ledgers that end soon, and returns how many that were; a long outage takes several passes."""
     extended = 0
-    for _ in range(EXTENSIONS_AT_MOST):
+    until = monotonic() + WRITING_AHEAD_SECONDS
+    while True:
         with catalogue.transaction() as session:
             extended += (count := due_times.extend(session, now=now))
-        if count == 0:
-            break
-    return extended
+        if count == 0 or monotonic() > until:
+            return extended
 
 
 def serve(catalogue: Catalogue, prefect: Prefect, scheduled: Sequence[FlowRun], *, now: datetime) -> int:

@@ -16,11 +16,13 @@ from reconciler.auditing import Auditor
 from reconciler.clock import now
 from reconciler.lease import Lease
 from reconciler.prefect import Prefect, PrefectUnavailable
+from reconciler.sight import Sight
 from reconciler.workers import declare_lost
 
 log = logging.getLogger(__name__)
 
 PAUSE_SECONDS = 1.0
+EVERYTHING_SECONDS = 5.0
 EVERYTHING_AT_MOST = 0.1
 """The comparison of everything takes at most this part of the time, however much there is."""
 
@@ -117,12 +119,20 @@ class Reconciler:
         self.wake.clear()
 
     def _passes(self) -> list[Every]:
-        follow = Every(2, self._follow_runs)
+        sight = Sight(self.catalogue, self.prefect)
+        follow = Every(2, lambda: self._follow_runs(sight))
 
         def deploy_changes() -> None:
             if tasks.deploy_changes(self.catalogue, self.prefect):
                 follow.next_at = 0.0  # what was just created may be due in a moment
+                self.wake.set()  # there may be more than one pass had time for
 
+        comparison = tasks.Comparison(self.catalogue, self.prefect)
+
+        def compare_a_slice() -> None:
+            everything.seconds = EVERYTHING_SECONDS if comparison.step() else 0
+
+        everything = Every(EVERYTHING_SECONDS, compare_a_slice, share=EVERYTHING_AT_MOST)
         return [
             Every(1, lambda: tasks.resume_tasks(self.catalogue)),
             Every(1, lambda: due_times.write_ahead(self.catalogue, now=now())),
@@ -134,7 +144,7 @@ class Reconciler:
             Every(0, lambda: runs.cancel_requested(self.catalogue, self.prefect, now=now())),
             follow,
             Every(5, lambda: runs.tell_prefect(self.catalogue, self.prefect, now=now())),
-            Every(5, lambda: tasks.reconcile_everything(self.catalogue, self.prefect), share=EVERYTHING_AT_MOST),
+            everything,
         ]
 
     def _declare_lost(self) -> None:
@@ -142,13 +152,13 @@ class Reconciler:
         if self.lease.steady_seconds > workers.LOST_AFTER.total_seconds():
             declare_lost(self.catalogue, now=now())
 
-    def _follow_runs(self) -> None:
-        scheduled = runs.upcoming(self.prefect, now=now())
+    def _follow_runs(self, sight: Sight) -> None:
+        scheduled = sight.upcoming(now=now())
         with self.catalogue.transaction() as session:
             heartbeats.beat(session, heartbeats.PREFECT, now=now())
         due_times.serve(self.catalogue, self.prefect, scheduled, now=now())
         due_times.clear(self.catalogue, self.prefect, scheduled, now=now())
-        recent = runs.recent(self.prefect, since=now() - timedelta(seconds=90))
+        recent = sight.recent(since=now() - timedelta(seconds=90))
         runs.observe(self.catalogue, [*scheduled, *recent], now=now())
 
     def _audit(self) -> None:

@@ -166,12 +166,17 @@ class Prefect:
     def deployment(self, deployment_id: UUID) -> dict[str, Any] | None:
         return self._found("GET", f"/deployments/{deployment_id}")  # type: ignore[no-any-return]
 
-    def deployment_named(self, flow: str, name: str) -> dict[str, Any] | None:
-        return self._found("GET", f"/deployments/name/{quote(flow)}/{quote(name)}")  # type: ignore[no-any-return]
-
     def deployments(self) -> Iterator[dict[str, Any]]:
         """All of them, in order of name."""
         return self._pages("/deployments/filter", {"sort": "NAME_ASC"})
+
+    def deployments_named(self, names: Sequence[str]) -> dict[tuple[UUID, str], dict[str, Any]]:
+        """The deployments of these names, by the ids of their flows and their names."""
+        found: dict[tuple[UUID, str], dict[str, Any]] = {}
+        for start in range(0, len(names), PAGE):
+            query = {"deployments": {"name": {"any_": list(names[start : start + PAGE])}}, "sort": "NAME_ASC"}
+            found |= {(UUID(one["flow_id"]), one["name"]): one for one in self._pages("/deployments/filter", query)}
+        return found
 
     def create_deployment(self, document: dict[str, Any]) -> dict[str, Any]:
         return self._call("POST", "/deployments/", document)  # type: ignore[no-any-return]
@@ -190,6 +195,9 @@ class Prefect:
 
     def flow_runs(self, filters: dict[str, Any], *, sort: str = "NEXT_SCHEDULED_START_TIME_ASC") -> list[FlowRun]:
         return [FlowRun.of(run) for run in self._pages("/flow_runs/filter", {"flow_runs": filters, "sort": sort})]
+
+    def count_flow_runs(self, filters: dict[str, Any]) -> int:
+        return int(self._call("POST", "/flow_runs/count", {"flow_runs": filters}))
 
     def create_flow_run(self, deployment_id: UUID, *, at: datetime, key: str) -> FlowRun:
         """A run scheduled at an instant; the same key gives the same run."""

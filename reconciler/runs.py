@@ -12,7 +12,6 @@ from db.runs import Ending, RunKey
 from db.sightings import Sighting
 from db.states import ACTIVE_STATES, FINAL_STATES, IN_PREFECT, RunState, Trigger
 from db.tables import Run
-from reconciler.due_times import LOOK_AHEAD
 from reconciler.prefect import FlowRun, Prefect, PrefectRefused
 
 log = logging.getLogger(__name__)
@@ -71,25 +70,6 @@ def cancel_requested(catalogue: Catalogue, prefect: Prefect, *, now: datetime) -
         with catalogue.transaction() as session:
             runs.end_unclaimed(session, RunKey(run.id, run.due_at), ending)
     return len(wanted)
-
-
-def upcoming(prefect: Prefect, *, now: datetime) -> list[FlowRun]:
-    """The runs that Prefect holds as scheduled: late, due, and due within the next minute or so."""
-    soon = now + LOOK_AHEAD + timedelta(seconds=5)
-    filters = {
-        "state": {"type": {"any_": ["SCHEDULED"]}},
-        "next_scheduled_start_time": {"before_": soon.isoformat()},
-        "deployment_id": {"is_null_": False},
-    }
-    return prefect.flow_runs(filters)
-
-
-def recent(prefect: Prefect, *, since: datetime) -> list[FlowRun]:
-    """The runs that go on in Prefect, and those that ended since an instant."""
-    active = {"state": {"type": {"any_": ["PENDING", "RUNNING", "PAUSED", "CANCELLING"]}}}
-    return prefect.flow_runs(active) + prefect.flow_runs(
-        {"end_time": {"after_": since.isoformat()}}, sort="END_TIME_DESC"
-    )
 
 
 def observe(catalogue: Catalogue, seen: Sequence[FlowRun], *, now: datetime) -> int:

@@ -1,13 +1,18 @@
 """Tasks and deployments brought together: one pass over those that changed, one over everything."""
 
 import logging
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
 from db import audit, run_requests, sync, tasks
 from db.engine import Catalogue
 from db.errors import CatalogueError, CatalogueUnavailable
-from db.specs import DEFAULT_WORK_POOL, TASK_LABEL, InvalidTask
+from db.specs import TASK_LABEL, InvalidTask
 from db.sync import Desired
 from db.tables import Task
 from reconciler.clock import now
@@ -21,47 +26,111 @@ from reconciler.deployments import (
     schedule_id,
 )
 from reconciler.due_times import prepare_once
+from reconciler.place import Place
 from reconciler.plan import Action, AdoptDeletion, AdoptEdit, Confirm, Create, Delete, Replace, Update, plan
-from reconciler.prefect import Prefect, PrefectRefused
+from reconciler.prefect import PAGE, Prefect, PrefectRefused
 
 log = logging.getLogger(__name__)
 
 MARKER = "duetime_catalogue"
-WORKER_TYPE = "warm"
+DEPLOYING_SECONDS = 1.0
+DEPLOYMENTS_AT_ONCE = PAGE
+"""In one slice of the comparison of everything: one call."""
+TASKS_AT_ONCE = 10
+"""In one slice, of those that are asked for one by one."""
 
 
 def deploy_changes(catalogue: Catalogue, prefect: Prefect) -> int:
     """Brings down to Prefect what changed in the catalogue. Returns the actions applied; 0 means agreement.
 
-    What Prefect refused is left to the slower pass over everything.
+    It ends after about a second, because due times wait behind it. What Prefect refused is left to the slower pass
+    over everything.
     """
     with catalogue.transaction() as session:
-        behind = [desired for desired in sync.unsynced(session) if desired.sync_error is None]
-    return sum(_reconcile_one(catalogue, prefect, desired) for desired in behind)
-
-
-def _reconcile_one(catalogue: Catalogue, prefect: Prefect, desired: Desired) -> int:
-    deployment = prefect.deployment(desired.deployment_id) if desired.deployment_id else None
-    return _act(catalogue, prefect, desired, deployment)
+        behind = sync.unsynced(session)
+    place, until, applied = Place(prefect, behind), monotonic() + DEPLOYING_SECONDS, 0
+    for desired in behind:
+        deployment = prefect.deployment(desired.deployment_id) if desired.deployment_id else None
+        applied += _act(catalogue, place, desired, deployment)
+        if monotonic() > until:
+            break
+    return applied
 
 
 def reconcile_everything(catalogue: Catalogue, prefect: Prefect) -> int:
     """Compares every task with every deployment, both ways. Returns the actions applied; 0 means agreement."""
+    return sum(compare(catalogue, prefect))
+
+
+def compare(catalogue: Catalogue, prefect: Prefect) -> Iterator[int]:
+    """Compares everything, a slice at a time, and yields the actions applied after each.
+
+    What was read of Prefect is never kept from one slice to the next: it may be another one by then.
+    """
     _notice_another_database(catalogue, prefect)
-    deployments = {UUID(found["id"]): found for found in prefect.deployments()}
-    flows = prefect.flow_names({UUID(found["flow_id"]) for found in deployments.values()})
+    seen: set[UUID] = set()
+    listed = prefect.deployments()
+    while found := list(islice(listed, DEPLOYMENTS_AT_ONCE)):
+        seen |= {UUID(one["id"]) for one in found}
+        yield _compare_deployments(catalogue, prefect, found)
     with catalogue.transaction() as session:
-        wanted = sync.everything(session)
-    applied = 0
+        rest = sync.not_among(session, seen)
+    for start in range(0, len(rest), TASKS_AT_ONCE):
+        yield _compare_tasks(catalogue, prefect, rest[start : start + TASKS_AT_ONCE])
+
+
+def _compare_deployments(catalogue: Catalogue, prefect: Prefect, found: Sequence[dict[str, Any]]) -> int:
+    deployments = {UUID(one["id"]): one for one in found}
+    flows = prefect.flow_names({UUID(one["flow_id"]) for one in found})
+    with catalogue.transaction() as session:
+        wanted = sync.of_deployments(session, set(deployments))
+        labelled = _labels(found)
+        ours = {str(desired.task_id) for desired in sync.some(session, labelled)} if labelled else set()
+    place, applied = Place(prefect, list(wanted.values())), 0
+    for deployment_id, deployment in deployments.items():
+        flow = flows.get(UUID(deployment["flow_id"]))
+        if deployment_id in wanted:
+            applied += _act(catalogue, place, wanted[deployment_id], deployment, flow=flow)
+        elif flow is not None and (deployment.get("labels") or {}).get(TASK_LABEL) not in ours:
+            applied += _adopt(catalogue, deployment, flow)
+    return applied
+
+
+def _labels(found: Sequence[dict[str, Any]]) -> set[UUID]:
+    """The tasks that deployments say they were made of."""
+    said: set[UUID] = set()
+    for one in found:
+        with suppress(ValueError, TypeError, AttributeError):
+            said.add(UUID((one.get("labels") or {}).get(TASK_LABEL)))
+    return said
+
+
+def _compare_tasks(catalogue: Catalogue, prefect: Prefect, task_ids: Sequence[UUID]) -> int:
+    """Those whose deployments were not listed: not made yet, made since, or gone."""
+    with catalogue.transaction() as session:
+        wanted = sync.some(session, task_ids)
+    place, applied = Place(prefect, wanted), 0
     for desired in wanted:
-        deployment = deployments.pop(desired.deployment_id, None) if desired.deployment_id else None
-        if deployment is None and desired.deployment_id:
-            deployment = prefect.deployment(desired.deployment_id)  # made after they were listed
-        flow = flows.get(UUID(deployment["flow_id"])) if deployment else None
-        applied += _act(catalogue, prefect, desired, deployment, flow=flow)
-    ours = {str(desired.task_id) for desired in wanted}
-    strangers = [found for found in deployments.values() if found.get("labels", {}).get(TASK_LABEL) not in ours]
-    return applied + sum(_adopt(catalogue, found, flows[UUID(found["flow_id"])]) for found in strangers)
+        deployment = prefect.deployment(desired.deployment_id) if desired.deployment_id else None
+        applied += _act(catalogue, place, desired, deployment)
+    return applied
+
+
+@dataclass(slots=True)
+class Comparison:
+    """The comparison of everything, made a slice at a time and then begun anew."""
+
+    catalogue: Catalogue
+    prefect: Prefect
+    _going_on: Iterator[int] | None = None
+
+    def step(self) -> bool:
+        """Compares one slice; whether that was the last. After an error it begins anew."""
+        going_on, self._going_on = self._going_on or compare(self.catalogue, self.prefect), None
+        if next(going_on, None) is None:
+            return True
+        self._going_on = going_on
+        return False
 
 
 def _notice_another_database(catalogue: Catalogue, prefect: Prefect) -> None:
@@ -80,13 +149,13 @@ def _notice_another_database(catalogue: Catalogue, prefect: Prefect) -> None:
 
 
 def _act(
-    catalogue: Catalogue, prefect: Prefect, desired: Desired, deployment: dict[str, Any] | None, flow: str | None = None
+    catalogue: Catalogue, place: Place, desired: Desired, deployment: dict[str, Any] | None, flow: str | None = None
 ) -> int:
     """Does what the plan says; what Prefect refuses is noted on the task and does not stop the others."""
     try:
-        action = plan(desired, _facts(prefect, deployment, flow))
+        action = plan(desired, _facts(place, deployment, flow))
         if action is not None:
-            _apply(catalogue, prefect, action, deployment)
+            _apply(catalogue, place, action, deployment)
             return 1
         if deployment is not None:
             _note_new_schedule(catalogue, desired, deployment)
@@ -101,86 +170,77 @@ def _act(
     return 0
 
 
-def _facts(prefect: Prefect, deployment: dict[str, Any] | None, flow: str | None) -> Facts | None:
+def _facts(place: Place, deployment: dict[str, Any] | None, flow: str | None) -> Facts | None:
     if deployment is None:
         return None
-    if flow is None:
-        flow_id = UUID(deployment["flow_id"])
-        flow = prefect.flow_names({flow_id})[flow_id]
-    return observed(deployment, flow)
+    return observed(deployment, flow or place.flow_name(UUID(deployment["flow_id"])))
 
 
-def _apply(catalogue: Catalogue, prefect: Prefect, action: Action, deployment: dict[str, Any] | None) -> None:
+def _apply(catalogue: Catalogue, place: Place, action: Action, deployment: dict[str, Any] | None) -> None:
     match action:
         case Create(desired, facts):
-            _create(catalogue, prefect, desired, facts)
+            _create(catalogue, place, desired, facts)
         case Update():
-            _update(catalogue, prefect, action, deployment or {})
+            _update(catalogue, place, action, deployment or {})
         case Replace(desired, facts):
-            _delete(prefect, desired)
-            _create(catalogue, prefect, desired, facts)
+            _delete(place, desired)
+            _create(catalogue, place, desired, facts)
         case Delete(desired):
-            _delete(prefect, desired)
-            _record(catalogue, prefect, desired, None)
+            _delete(place, desired)
+            _record(catalogue, place, desired, None)
         case Confirm(desired):
-            _record(catalogue, prefect, desired, desired.deployment_id)
+            _record(catalogue, place, desired, deployment)
         case AdoptEdit():
             _adopt_edit(catalogue, action, deployment or {})
         case AdoptDeletion(desired):
-            _adopt_deletion(catalogue, prefect, desired)
+            _adopt_deletion(catalogue, place.prefect, desired)
 
 
-def _delete(prefect: Prefect, desired: Desired) -> None:
+def _delete(place: Place, desired: Desired) -> None:
     if desired.deployment_id:
-        prefect.delete_deployment(desired.deployment_id)
+        place.delete_deployment(desired.deployment_id)
 
 
-def _create(catalogue: Catalogue, prefect: Prefect, desired: Desired, facts: Facts) -> None:
-    _ensure_pool(prefect, facts["work_pool"])
+def _create(catalogue: Catalogue, place: Place, desired: Desired, facts: Facts) -> None:
+    place.ensure_pool(facts["work_pool"])
+    flow_id = place.flow_id(facts["flow"])
     # Left by an attempt that was killed before it could note the id, or made by somebody else meanwhile.
-    found = prefect.deployment_named(facts["flow"], facts["name"])
+    found = place.deployment_named(flow_id, facts["name"])
     if found is None:
-        document = new_document(desired.task_id, facts, prefect.flow_id(facts["flow"]))
-        found = prefect.create_deployment(document)
-    else:
-        prefect.update_deployment(UUID(found["id"]), changes_document(facts, set(facts)))
-    _record(catalogue, prefect, desired, UUID(found["id"]))
+        _record(
+            catalogue, place, desired, place.prefect.create_deployment(new_document(desired.task_id, facts, flow_id))
+        )
+        return
+    deployment_id = UUID(found["id"])
+    place.prefect.update_deployment(deployment_id, changes_document(facts, set(facts)))
+    _record(catalogue, place, desired, place.prefect.deployment(deployment_id))
 
 
-def _ensure_pool(prefect: Prefect, name: str) -> None:
-    """The default pool is made where it is missing; another one is somebody's decision."""
-    if name == DEFAULT_WORK_POOL:
-        prefect.ensure_work_pool(name, kind=WORKER_TYPE)
-    elif not prefect.has_work_pool(name):
-        cure = f"Make it with `prefect work-pool create '{name}' --type {WORKER_TYPE}`, or choose another."
-        raise PrefectRefused(f"There is no work pool {name!r} in Prefect. {cure}", status=404)
-
-
-def _update(catalogue: Catalogue, prefect: Prefect, action: Update, deployment: dict[str, Any]) -> None:
+def _update(catalogue: Catalogue, place: Place, action: Update, deployment: dict[str, Any]) -> None:
     deployment_id = UUID(deployment["id"])
     if "schedule" in action.changed and action.facts["schedule"] is None:
         for entry in deployment["schedules"]:
-            prefect.delete_schedule(deployment_id, entry["id"])
+            place.prefect.delete_schedule(deployment_id, entry["id"])
     body = changes_document(action.facts, set(action.changed))
     if body:
-        prefect.update_deployment(deployment_id, body)
+        place.prefect.update_deployment(deployment_id, body)
     if action.overruled:
         _audit(catalogue, action.desired, "prefect.edit_overruled", sorted(action.overruled))
-    _record(catalogue, prefect, action.desired, deployment_id)
+    _record(catalogue, place, action.desired, place.prefect.deployment(deployment_id))
 
 
-def _record(catalogue: Catalogue, prefect: Prefect, desired: Desired, deployment_id: UUID | None) -> None:
-    """Reads what Prefect made of it, and keeps that as what was agreed on."""
-    deployment = prefect.deployment(deployment_id) if deployment_id else None
-    seen = _facts(prefect, deployment, None)
-    if deployment_id and deployment:
-        prepare_once(prefect, desired, deployment_id, now=now())
+def _record(catalogue: Catalogue, place: Place, desired: Desired, deployment: dict[str, Any] | None) -> None:
+    """Keeps what Prefect made of it as what was agreed on."""
+    seen = _facts(place, deployment, None)
+    deployment_id = UUID(deployment["id"]) if deployment else None
+    if deployment_id is not None:
+        prepare_once(place.prefect, desired, deployment_id, now=now())
     with catalogue.transaction() as session:
         sync.record_synced(
             session,
             desired.task_id,
             version=desired.version,
-            deployment_id=deployment_id if deployment else None,
+            deployment_id=deployment_id,
             applied=_agreed(desired.task, seen, deployment),
         )
 

@@ -63,6 +63,18 @@ class World:
     def deployment(self, task: TaskView) -> Any:
         return self.call("GET", f"/deployments/{task.deployment_id}")
 
+    def calls(self) -> list[str]:
+        """What is asked of Prefect from now on, as "METHOD /path"."""
+        asked: list[str] = []
+        call = self.prefect._call
+
+        def counted(method: str, path: str, json: Any = None) -> Any:
+            asked.append(f"{method} {path}")
+            return call(method, path, json)
+
+        self.prefect._call = counted  # type: ignore[method-assign]
+        return asked
+
     def call(self, method: str, path: str, json: Any = None) -> Any:
         """What a person does in Prefect."""
         answer = self.http.request(method, path, json=json).raise_for_status()

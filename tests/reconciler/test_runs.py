@@ -12,6 +12,7 @@ from db.runs import Ending, RunKey
 from db.states import Outcome, RunState, Trigger
 from reconciler import due_times as serving
 from reconciler import runs as passes
+from reconciler.sight import Sight
 from reconciler.tasks import deploy_changes
 from reconciler.workers import declare_lost
 from tests.reconciler.conftest import World, now
@@ -20,11 +21,12 @@ pytestmark = pytest.mark.xdist_group("prefect")
 
 
 def serve(world: World, at: datetime) -> int:
-    return serving.serve(world.catalogue, world.prefect, passes.upcoming(world.prefect, now=at), now=at)
+    return serving.serve(world.catalogue, world.prefect, Sight(world.catalogue, world.prefect).upcoming(now=at), now=at)
 
 
 def observe(world: World, at: datetime) -> int:
-    seen = [*passes.upcoming(world.prefect, now=at), *passes.recent(world.prefect, since=at - timedelta(minutes=1))]
+    sight = Sight(world.catalogue, world.prefect)
+    seen = [*sight.upcoming(now=at), *sight.recent(since=at - timedelta(minutes=1))]
     return passes.observe(world.catalogue, seen, now=at)
 
 

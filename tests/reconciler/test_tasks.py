@@ -1,12 +1,15 @@
 """Tasks and deployments brought together, down and up, on a real Prefect server."""
 
-import pytest
+from datetime import timedelta
 
-from db import run_requests, runs, tasks
+import pytest
+from sqlalchemy import update
+
+from db import run_requests, runs, sync, tasks
 from db.states import RunState
-from db.tables import AuditEntry
+from db.tables import AuditEntry, TaskStatus
 from reconciler.runs import make_requested
-from reconciler.tasks import MARKER, deploy_changes, resume_tasks
+from reconciler.tasks import MARKER, Comparison, deploy_changes, resume_tasks
 from tests.reconciler.conftest import World, now
 
 pytestmark = pytest.mark.xdist_group("prefect")
@@ -234,3 +237,80 @@ def test_a_pause_that_is_over_is_ended(world: World) -> None:
         tasks.pause_task(session, task.id, until=now(), actor="test", now=now())
     assert resume_tasks(world.catalogue) == 1
     assert not world.task(task.id).spec.paused
+
+
+def test_many_new_tasks_cost_prefect_one_call_each(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reconciler.tasks.DEPLOYING_SECONDS", 60.0)
+    for n in range(10):
+        world.create(f"task {n}")
+    asked = world.calls()
+    assert deploy_changes(world.catalogue, world.prefect) == 10
+    assert asked.count("POST /deployments/") == 10
+    assert len(asked) - 10 <= 4, asked
+
+
+def test_a_new_task_takes_over_the_deployment_that_a_killed_attempt_left(world: World) -> None:
+    task = world.deployed()
+    [schedule] = world.deployment(task)["schedules"]
+    with world.catalogue.transaction() as session:
+        sync.forget_deployments(session)
+    assert deploy_changes(world.catalogue, world.prefect) == 1
+    again = world.task(task.id)
+    assert again.deployment_id == task.deployment_id
+    assert [entry["id"] for entry in world.deployment(again)["schedules"]] == [schedule["id"]]
+
+
+def test_a_name_that_was_given_up_is_free_in_the_same_pass(world: World) -> None:
+    old, other = world.deployed("nightly"), world.deployed("other")
+    world.edit(other.id, name="renamed")
+    with world.catalogue.transaction() as session:
+        tasks.delete_task(session, old.id, actor="test", now=now())
+    new = world.create("nightly")
+    deploy_changes(world.catalogue, world.prefect)
+    assert world.task(new).sync_error is None
+    assert world.task(new).deployed
+    assert world.agree() == 0
+
+
+def test_an_edit_and_what_is_due_soon_go_before_what_is_new(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    edited = world.deployed("edited")
+    new = [world.create(f"new {n}") for n in range(3)]
+    soon = world.create("soon", schedule={"kind": "once", "at": (now() + timedelta(minutes=2)).isoformat()})
+    world.edit(edited.id, description="changed")
+    monkeypatch.setattr("reconciler.tasks.DEPLOYING_SECONDS", 0.0)
+    order = []
+    while deploy_changes(world.catalogue, world.prefect):
+        order.append({one for one in [edited.id, soon, *new] if world.task(one).deployed})
+    assert order[:2] == [{edited.id}, {edited.id, soon}]
+    assert [len(done) for done in order] == [1, 2, 3, 4, 5], "one task a pass that has no time for a second"
+
+
+def test_many_that_prefect_refuses_do_not_hide_the_others(world: World) -> None:
+    for n in range(101):
+        world.create(f"refused {n}", work_pool="nowhere")
+    deploy_changes(world.catalogue, world.prefect)
+    with world.catalogue.transaction() as session:
+        session.execute(update(TaskStatus).where(~TaskStatus.synced).values(sync_error="There is no such pool."))
+    fine = world.create("fine")
+    deploy_changes(world.catalogue, world.prefect)
+    assert world.task(fine).deployed
+
+
+def test_everything_is_compared_a_slice_at_a_time_and_what_happens_between_is_seen(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reconciler.tasks.DEPLOYMENTS_AT_ONCE", 2)
+    monkeypatch.setattr("reconciler.prefect.PAGE", 2)
+    ours = [world.deployed(f"task {n}") for n in range(5)]
+    comparison = Comparison(world.catalogue, world.prefect)
+    assert not comparison.step()
+    world.call("DELETE", f"/deployments/{ours[0].deployment_id}")  # the pages behind it move up by one
+    world.call("PATCH", f"/deployments/{ours[4].deployment_id}", {"description": "edited in Prefect"})
+    world.edit(ours[1].id, description="edited here")
+    deploy_changes(world.catalogue, world.prefect)
+    for _ in range(2):
+        while not comparison.step():
+            pass
+    assert world.task(ours[0].id).deleted_at is not None
+    assert [world.task(one.id).spec.description for one in ours[1:]] == ["edited here", "", "", "edited in Prefect"]
+    assert all(world.task(one.id).deleted_at is None for one in ours[1:])
