@@ -246,7 +246,7 @@ def _meet(draft: Draft) -> None:
     try:
         with catalogue().transaction() as session:
             current = task_views.get_task(session, draft.task_id, now=now())
-            latest = revisions.list_revisions(session, draft.task_id)[0]
+            latest = revisions.list_revisions(session, draft.task_id, limit=1)[0]
     except CatalogueError as error:
         draft.failure = str(error)
         return

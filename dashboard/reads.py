@@ -12,6 +12,8 @@ from db.notifications import Topic
 from db.states import Kind
 from db.task_views import TaskFilter
 
+COUNTED = 10_000
+"""Nobody waits for more to be counted."""
 Token = tuple[int, int]
 """Changes with what is read, so an answer that was kept under it is right: nothing else needs it."""
 
@@ -30,9 +32,12 @@ def tags() -> Sequence[str]:
     return _tags(hub().token(Topic.TASKS))
 
 
-def count_tasks(filters: Filters) -> int:
-    """How many tasks the filters leave."""
-    return _count(hub().token(Topic.TASKS), filters)
+def count_tasks(filters: Filters) -> str:
+    """How many tasks the filters leave, in words."""
+    count = _count(hub().token(Topic.TASKS), filters)
+    if count > COUNTED:
+        return f"More than {COUNTED:,} tasks"
+    return f"{count:,} {'task' if count == 1 else 'tasks'}"
 
 
 # A lost hint makes a stale answer live as long as this, no longer.
@@ -45,4 +50,4 @@ def _tags(token: Token) -> Sequence[str]:  # noqa: ARG001
 @st.cache_data(ttl=15, max_entries=200, show_spinner=False)
 def _count(token: Token, filters: Filters) -> int:  # noqa: ARG001
     with catalogue().transaction() as session:
-        return task_views.count_tasks(session, **filters)
+        return task_views.count_tasks(session, **filters, at_most=COUNTED)

@@ -4,23 +4,25 @@ The task's row is locked first, so an edit, a pause or a delete is either before
 What is due together is claimed together, in one transaction.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import bindparam, func, select
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Session
 
-from db import due_times, runs, workers
-from db.arrays import INSTANTS, UUIDS, in_rows, rows_of
+from db import due_times, runs
+from db.arrays import INSTANTS, UUIDS, as_it_is, as_they_are, given_rows, in_rows, values_of
 from db.due_times import is_foreign
 from db.policies import ON_TIME, Situation, refusal, waits
-from db.runs import RunKey, Start
+from db.runs import RunKey
 from db.specs import AnyTask, parse_task
+from db.starts import Start, begin_due_times, start_many
 from db.states import ACTIVE_STATES, Outcome, Overlap, Reason, Trigger
-from db.tables import DueTime, Run, Task, TaskStatus
+from db.tables import DueTime, Run, Task, TaskStatus, Worker, table_of
 
 LEDGER_TRIGGERS = (Trigger.SCHEDULE, Trigger.CATCH_UP)
 """Runs of these triggers execute a due time; the others were asked for by somebody."""
@@ -102,6 +104,55 @@ class Wanted:
     held_at: datetime
 
 
+# Made once: to make them takes longer than to execute them. Which states count stands in them as it is, so that the
+# indexes that hold these states alone are used by a plan that is made once as well.
+_TASKS, _STATUS, _DUE_TIMES, _RUNS = table_of(Task), table_of(TaskStatus), table_of(DueTime), table_of(Run)
+_GONE = select(Worker.id).where(Worker.id == bindparam("worker_id", type_=UUIDS), Worker.stopped_at.is_not(None))
+_HOLD_TASKS = (
+    select(
+        *(_TASKS.c[name] for name in ("id", "spec", "version", "paused", "paused_until", "deleted_at")),
+        _STATUS.c.deployment_id,
+        _STATUS.c.planned_until,
+        is_foreign(),
+        _GONE.exists().label("worker_gone"),
+    )
+    .select_from(_TASKS.join(_STATUS, _STATUS.c.task_id == _TASKS.c.id))
+    .where(_STATUS.c.deployment_id == func.any(bindparam("deployments", type_=ARRAY(UUIDS))))
+    .order_by(_TASKS.c.id)
+    .with_for_update(of=_TASKS, key_share=True)
+)
+_ASKED = given_rows("asked", task_id=UUIDS, due_at=INSTANTS)
+_NOW = bindparam("now", type_=INSTANTS)
+
+
+def _active_triggers(task_id: Any) -> Any:
+    """Why the runs of a task exist that are going on; None where there are none."""
+    active = (_RUNS.c.task_id == task_id, _RUNS.c.ended_at.is_(None), _RUNS.c.state.in_(as_they_are(ACTIVE_STATES)))
+    return select(func.array_agg(_RUNS.c.trigger)).where(*active)
+
+
+def _oldest_pending(task_id: Any) -> Any:
+    other = _DUE_TIMES.alias()
+    passed = (other.c.task_id == task_id, other.c.outcome == as_it_is(Outcome.PENDING), other.c.due_at <= _NOW)
+    return select(func.min(other.c.due_at)).where(*passed).scalar_subquery()
+
+
+_ACTIVE_TRIGGERS = _active_triggers(bindparam("task_id", type_=UUIDS))
+_SCENES = (
+    select(
+        *(_DUE_TIMES.c[name] for name in ("task_id", "due_at", "outcome", "reason", "run_id")),
+        _oldest_pending(_ASKED.c.task_id).label("oldest_due_at"),
+        due_times.newest_passed(_ASKED.c.task_id, now=_NOW),
+        due_times.is_running(_ASKED.c.task_id).label("due_time_running"),
+        _active_triggers(_ASKED.c.task_id).scalar_subquery().label("active_triggers"),
+    )
+    .select_from(
+        _DUE_TIMES.join(_ASKED, (_DUE_TIMES.c.task_id == _ASKED.c.task_id) & (_DUE_TIMES.c.due_at == _ASKED.c.due_at))
+    )
+    .with_for_update(of=_DUE_TIMES)
+)
+
+
 def claim(
     session: Session, offer: Offer, claimant: Claimant, *, now: datetime, held_at: datetime | None = None
 ) -> Answer:
@@ -117,27 +168,16 @@ def claim_many(
     The clock is asked when nobody else can claim a due time of these tasks or change them any more: only then it is
     known when the claim is.
     """
-    tasks = _hold_tasks(session, {one.offer.deployment_id for one in wanted})
-    if workers.is_gone(session, claimant.id):
+    deployments = list({one.offer.deployment_id for one in wanted})
+    held = session.execute(_HOLD_TASKS, {"deployments": deployments, "worker_id": claimant.id})
+    tasks = {row.deployment_id: row for row in held}
+    if any(row.worker_gone for row in tasks.values()):
         return {one.offer.run_id: NotYet() for one in wanted}  # until it has found out, and is another one
     now = clock()
     answers: dict[UUID, Answer] = {}
     for round_ in _rounds(wanted):
         answers |= _claim_round(session, round_, tasks, claimant, now=now)
     return answers
-
-
-def _hold_tasks(session: Session, deployment_ids: Collection[UUID]) -> dict[UUID, Any]:
-    """The tasks of these deployments, locked in one order, with what is known of them."""
-    rows = session.execute(
-        select(Task, TaskStatus.deployment_id, TaskStatus.planned_until, is_foreign())
-        .join(TaskStatus, TaskStatus.task_id == Task.id)
-        .where(in_rows(TaskStatus.deployment_id, deployment_ids))
-        .order_by(Task.id)
-        .with_for_update(of=Task, key_share=True)
-        .execution_options(populate_existing=True)
-    )
-    return {row.deployment_id: row for row in rows}
 
 
 def _rounds(wanted: Sequence[Wanted]) -> Iterator[Sequence[Wanted]]:
@@ -155,7 +195,8 @@ class _Candidate:
 
     offer: Offer
     held_at: datetime
-    task: Task
+    task: Any
+    """The row of `_HOLD_TASKS`."""
     spec: AnyTask
 
     @property
@@ -173,21 +214,21 @@ def _claim_round(
         row, offer = tasks.get(one.offer.deployment_id), one.offer
         if row is None:
             answers[offer.run_id] = NotYet()
-        elif row.Task.deleted_at is not None:
+        elif row.deleted_at is not None:
             answers[offer.run_id] = StandDown(Reason.DELETED)
         else:
             offer = replace(offer, trigger=Trigger.PREFECT) if row.foreign else offer
-            candidates.append(_Candidate(offer, one.held_at, row.Task, parse_task(row.Task.spec)))
-            _complete(session, candidates[-1], row.planned_until, now=now)
+            candidates.append(_Candidate(offer, one.held_at, row, parse_task(row.spec)))
+            _complete(session, candidates[-1], now=now)
     refused = _refuse(session, candidates, now=now)
     free = [one for one in candidates if one.offer.run_id not in refused]
     return answers | refused | _take(session, free, claimant, now=now)
 
 
-def _complete(session: Session, one: _Candidate, planned_until: datetime | None, *, now: datetime) -> None:
-    needed = max(now, one.offer.due_at)
-    if one.offer.trigger in LEDGER_TRIGGERS and planned_until is not None and planned_until < needed:
-        due_times.complete(session, one.task, now=needed)
+def _complete(session: Session, one: _Candidate, *, now: datetime) -> None:
+    until, needed = one.task.planned_until, max(now, one.offer.due_at)
+    if one.offer.trigger in LEDGER_TRIGGERS and until is not None and until < needed:
+        due_times.complete(session, session.get_one(Task, one.task.id, populate_existing=True), now=needed)
 
 
 def _refuse(session: Session, candidates: Sequence[_Candidate], *, now: datetime) -> dict[UUID, Answer]:
@@ -204,14 +245,14 @@ def _refuse(session: Session, candidates: Sequence[_Candidate], *, now: datetime
 
 
 def _refuse_rerun(session: Session, one: _Candidate) -> Answer | None:
-    goes_on = one.spec.overlap is not Overlap.ALLOW and session.scalar(select(_active_triggers(one.task.id)))
+    goes_on = one.spec.overlap is not Overlap.ALLOW and session.scalar(_ACTIVE_TRIGGERS, {"task_id": one.task.id})
     return NotYet() if goes_on else None
 
 
 def _refuse_due_time(session: Session, one: _Candidate, row: Any, *, now: datetime) -> Answer | None:
-    if row is not None and row.DueTime.run_id == one.offer.run_id:
+    if row is not None and row.run_id == one.offer.run_id:
         return None  # whose run it is, is told by the run
-    if row is None or row.DueTime.outcome != Outcome.PENDING:
+    if row is None or row.outcome != Outcome.PENDING:
         return StandDown(Reason.NOT_DUE)
     situation = _situation(one.task, row, now=now)
     refused = refusal(one.spec, situation)
@@ -230,45 +271,20 @@ def _scenes(session: Session, keys: Sequence[tuple[UUID, datetime]], *, now: dat
     """These due times, locked, each with what a decision about it depends on."""
     if not keys:
         return {}
-    asked = rows_of("asked", task_id=(UUIDS, [key[0] for key in keys]), due_at=(INSTANTS, [key[1] for key in keys]))
-    rows = session.execute(
-        select(DueTime, *_surroundings(asked.c.task_id, now=now))
-        .join(asked, (DueTime.task_id == asked.c.task_id) & (DueTime.due_at == asked.c.due_at))
-        .with_for_update(of=DueTime)
-        .execution_options(populate_existing=True)
-    )
-    return {(row.DueTime.task_id, row.DueTime.due_at): row for row in rows}
+    asked = values_of("asked", task_id=[key[0] for key in keys], due_at=[key[1] for key in keys])
+    return {(row.task_id, row.due_at): row for row in session.execute(_SCENES, {**asked, "now": now})}
 
 
-def _surroundings(task_id: Any, *, now: datetime) -> tuple[Any, ...]:
-    """The columns that say what else is going on with a task."""
-    other = aliased(DueTime)
-    passed = (other.task_id == task_id, other.outcome == Outcome.PENDING, other.due_at <= now)
-    return (
-        select(func.min(other.due_at)).where(*passed).scalar_subquery().label("oldest_due_at"),
-        due_times.newest_passed(task_id, now=now),
-        due_times.is_running(task_id).label("due_time_running"),
-        _active_triggers(task_id).label("active_triggers"),
-    )
-
-
-def _active_triggers(task_id: Any) -> Any:
-    """Why the runs of a task exist that are going on; None where there are none."""
-    active = (Run.task_id == task_id, Run.ended_at.is_(None), Run.state.in_(ACTIVE_STATES))
-    return select(func.array_agg(Run.trigger)).where(*active).scalar_subquery()
-
-
-def _situation(task: Task, row: Any, *, now: datetime) -> Situation:
-    due_time: DueTime = row.DueTime
+def _situation(task: Any, row: Any, *, now: datetime) -> Situation:
     active = row.active_triggers or ()
     return Situation(
-        due_at=due_time.due_at,
+        due_at=row.due_at,
         now=now,
-        paused=due_times.is_paused_at(task, due_time.due_at),
+        paused=due_times.is_paused_at(task, row.due_at),
         running=bool(active) or row.due_time_running,
         oldest_due_at=row.oldest_due_at,
         newest_due_at=row.newest_due_at,
-        waits_for=Reason(due_time.reason) if due_time.reason else None,
+        waits_for=Reason(row.reason) if row.reason else None,
         catching_up=Trigger.CATCH_UP in active,
     )
 
@@ -309,13 +325,10 @@ def _take(
     if not candidates:
         return {}
     starts = {one.offer.run_id: _start_of(one, now=now) for one in candidates}
-    attempts = runs.start_many(
-        session, list(starts.values()), worker_id=claimant.id, worker=claimant.name, started_at=now
-    )
+    attempts = start_many(session, list(starts.values()), worker_id=claimant.id, worker=claimant.name, started_at=now)
     begun = [one for one in candidates if one.offer.run_id in attempts and one.offer.trigger in LEDGER_TRIGGERS]
     if begun:
-        executed = [(*one.key, one.offer.run_id, one.task.version) for one in begun]
-        due_times.begin_many(session, executed, started_at=now)
+        begin_due_times(session, [starts[one.offer.run_id] for one in begun], started_at=now)
     return {
         run_id: _claimed(session, one, starts[run_id], claimant, attempts.get(run_id), now=now)
         for run_id, one in ((one.offer.run_id, one) for one in candidates)

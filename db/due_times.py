@@ -11,11 +11,12 @@ from sqlalchemy import ColumnElement, case, delete, func, or_, select, tuple_, u
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, aliased
 
-from db.arrays import INSTANTS, INTEGERS, UUIDS, rows_of
+from db.arrays import as_it_is
 from db.errors import BadCursor
 from db.notifications import Topic, notify, of
 from db.pages import Page, decode_cursor, encode_cursor
 from db.partitions import newest_instant, oldest_instant
+from db.plans import plan_for_values
 from db.policies import ON_TIME
 from db.schedules import due_times
 from db.specs import AnyTask, FieldError, InvalidTask, OnceSchedule, parse_task
@@ -30,8 +31,8 @@ AT_MOST = 1000
 """... but never more in one transaction."""
 FOREIGN = "foreign"
 """The applied schedule of a deployment that Prefect alone can follow: its runs are nobody's due times."""
-EXTENDED_AT_ONCE = 200
-"""Tasks in one transaction."""
+EXTENDED_AT_ONCE = 10
+"""Tasks in one transaction: claims of theirs wait until it is over."""
 PLANNED_FOR_EVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
@@ -152,6 +153,7 @@ def reopen(session: Session, task_id: UUID, *, paused_at: datetime, missed: Miss
 
 def count_skipped(session: Session, task_id: UUID, *, paused_at: datetime) -> int:
     """How many due times were skipped in a pause that began at an instant, so far."""
+    plan_for_values(session)
     return session.scalar(select(func.count()).where(*_skipped_in_pause(task_id, paused_at))) or 0
 
 
@@ -239,7 +241,7 @@ def _pending(*, until: datetime, now: datetime, limit: int) -> Any:
     )
 
 
-def newest_passed(task_id: Any, *, now: datetime) -> Any:
+def newest_passed(task_id: Any, *, now: Any) -> Any:
     """The column of the newest due time of a task that has passed, whatever became of it."""
     other = aliased(DueTime)
     passed = select(func.max(other.due_at)).where(other.task_id == task_id, other.due_at <= now)
@@ -302,7 +304,7 @@ def settle_many(
 def is_running(task_id: Any) -> Any:
     """Whether a due time of the task is being run, also while it is handed from a machine that died to another."""
     other = aliased(DueTime)
-    return select(other.due_at).where(other.outcome == Outcome.RUNNING, other.task_id == task_id).exists()
+    return select(other.due_at).where(other.outcome == as_it_is(Outcome.RUNNING), other.task_id == task_id).exists()
 
 
 def put_in_line(session: Session, task_id: UUID, due_at: datetime) -> None:
@@ -344,21 +346,11 @@ def begin(
     session: Session, task_id: UUID, due_at: datetime, *, run_id: UUID, version: int, started_at: datetime
 ) -> None:
     """The run executes this due time."""
-    begin_many(session, [(task_id, due_at, run_id, version)], started_at=started_at)
-
-
-def begin_many(session: Session, begun: Sequence[tuple[UUID, datetime, UUID, int]], *, started_at: datetime) -> None:
-    """Runs execute these due times: each is a task, its due time, the run and the task's version."""
-    runs = rows_of(
-        "begun",
-        task_id=(UUIDS, [one[0] for one in begun]),
-        due_at=(INSTANTS, [one[1] for one in begun]),
-        run_id=(UUIDS, [one[2] for one in begun]),
-        version=(INTEGERS, [one[3] for one in begun]),
+    session.execute(
+        update(DueTime)
+        .where(DueTime.task_id == task_id, DueTime.due_at == due_at, DueTime.outcome == Outcome.PENDING)
+        .values(outcome=Outcome.RUNNING, reason=None, run_id=run_id, started_at=started_at, task_version=version)
     )
-    theirs = (DueTime.task_id == runs.c.task_id, DueTime.due_at == runs.c.due_at, DueTime.outcome == Outcome.PENDING)
-    values = {"reason": None, "run_id": runs.c.run_id, "task_version": runs.c.version, "started_at": started_at}
-    session.execute(update(DueTime).where(*theirs).values(outcome=Outcome.RUNNING, **values))
 
 
 def go_on(session: Session, task_id: UUID, due_at: datetime, *, lost: UUID, run_id: UUID) -> None:
@@ -403,6 +395,7 @@ def list_due_times(
     if to_at is not None:
         query = query.where(DueTime.due_at < to_at)
     if outcome is not None:
+        plan_for_values(session)
         query = query.where(DueTime.outcome == outcome)
     if cursor is not None:
         query = query.where(DueTime.due_at > instant_in(cursor))

@@ -60,6 +60,14 @@ class BadCursor(CatalogueError):
         super().__init__("This cursor is not one of ours. Start again without it.")
 
 
+class MonthsInUse(CatalogueError):
+    def __init__(self) -> None:
+        super().__init__(
+            "Old months cannot be dropped: something reads the tables all the time. Look for it in pg_stat_activity, "
+            "and try again."
+        )
+
+
 class CatalogueUnavailable(CatalogueError):
     def __init__(self) -> None:
         super().__init__("PostgreSQL does not answer. Nothing is lost: try again when it is back.")

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import TSTZMULTIRANGE, Range
 from sqlalchemy.orm import Session, aliased
 
 from db.due_times import PLANNED_FOR_EVER
+from db.plans import plan_for_values
 from db.revisions import Change
 from db.states import ACTIVE_STATES, Misfire, Outcome, Overlap, Reason
 from db.tables import DueTime, Revision, Run, TaskStatus, Worker
@@ -34,6 +35,7 @@ def explain(
 
 
 def _gather(session: Session, task_id: UUID, rows: Sequence[DueTime], *, now: datetime) -> dict[datetime, Evidence]:
+    plan_for_values(session)
     history = _history(session, task_id)
     policies = {row.due_at: history.policies_at(min(_until(row), now)) for row in rows}
     runs = _runs(session, task_id, rows)

@@ -39,12 +39,15 @@ def of(topic: Topic, key: UUID | str) -> str:
     return f"{topic}:{key}"
 
 
+_NOTIFY = text("SELECT pg_notify(:channel, :payload)")
+
+
 def notify(session: Session, topics: Iterable[str]) -> None:
     """Sends the hints when the transaction commits."""
     rest = list(topics)
     for start in range(0, len(rest), TOPICS_AT_ONCE):
         payload = " ".join(rest[start : start + TOPICS_AT_ONCE])
-        session.execute(text("SELECT pg_notify(:channel, :payload)"), {"channel": CHANNEL, "payload": payload})
+        session.execute(_NOTIFY, {"channel": CHANNEL, "payload": payload})
 
 
 class Listener:

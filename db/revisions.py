@@ -8,6 +8,8 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from db.errors import BadCursor
+from db.pages import decode_cursor, encode_cursor
 from db.tables import Revision, Task
 
 
@@ -49,8 +51,27 @@ def paused_since(session: Session, task_id: UUID) -> datetime:
     return session.scalars(first_paused).one()
 
 
-def list_revisions(session: Session, task_id: UUID) -> Sequence[Revision]:
-    """All of them, newest first."""
-    return session.scalars(
-        select(Revision).where(Revision.task_id == task_id).order_by(Revision.version.desc()).limit(1000)
-    ).all()
+def list_revisions(
+    session: Session, task_id: UUID, *, limit: int = 1000, cursor: str | None = None
+) -> Sequence[Revision]:
+    """The newest of them first, or those before the version that a cursor names.
+
+    Raises:
+        BadCursor: the cursor is not one of ours.
+    """
+    query = select(Revision).where(Revision.task_id == task_id)
+    if cursor is not None:
+        query = query.where(Revision.version < _version_in(cursor))
+    return session.scalars(query.order_by(Revision.version.desc()).limit(limit)).all()
+
+
+def cursor_after(revision: Revision) -> str:
+    """Continues with the versions before this one."""
+    return encode_cursor(str(revision.version))
+
+
+def _version_in(cursor: str) -> int:
+    word = decode_cursor(cursor, keys=1)[0]
+    if not word.isascii() or not word.isdecimal() or len(word) > 9:
+        raise BadCursor
+    return int(word)

@@ -1,23 +1,39 @@
 """Runs: one execution each, from the moment that it is claimed or asked for to its end."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, literal, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, func, literal, or_, select, true, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session
-from sqlalchemy.sql.selectable import TableValuedAlias
+from sqlalchemy.orm import Session, aliased
 
 from db import reruns
-from db.arrays import INSTANTS, INTEGERS, TEXTS, UUIDS, in_rows, rows_of
+from db.arrays import INSTANTS, TEXTS, UUIDS, given_rows, in_rows, rows_of, values_of
 from db.errors import BadCursor, RunIsOver, RunNotFound
 from db.notifications import Topic, notify, of
 from db.pages import Page, decode_cursor, encode_cursor
-from db.states import FINAL_STATES, WAITING_STATES, Outcome, Reason, RunState
-from db.tables import DueTime, Run, Task, TaskStatus, Worker
+from db.plans import plan_for_values
+from db.states import FINAL_STATES, Outcome, Reason, RunState
+from db.tables import DueTime, Run, TaskStatus, Worker, table_of
+
+# Made once: to make them takes longer than to execute them.
+_TASK_STATUS, _RUNS = table_of(TaskStatus), table_of(Run)
+_LAST = given_rows("last", task_id=UUIDS, run_id=UUIDS, due_at=INSTANTS, state=TEXTS)
+_SHOW_AS_LAST = (
+    update(_TASK_STATUS)
+    .where(_TASK_STATUS.c.task_id == _LAST.c.task_id)
+    .where(or_(_TASK_STATUS.c.last_due_at.is_(None), _TASK_STATUS.c.last_due_at <= _LAST.c.due_at))
+    .values(last_run_id=_LAST.c.run_id, last_due_at=_LAST.c.due_at, last_state=_LAST.c.state)
+)
+_TOLD = given_rows("told", id=UUIDS, due_at=INSTANTS, state=TEXTS)
+_MARK_REPORTED = (
+    update(_RUNS)
+    .where(_RUNS.c.id == _TOLD.c.id, _RUNS.c.due_at == _TOLD.c.due_at, _RUNS.c.state == _TOLD.c.state)
+    .values(reported=True)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,67 +59,8 @@ def insert_run(session: Session, key: RunKey, **values: Any) -> bool:
     statement = insert(Run).values(id=key.id, due_at=key.due_at, **values).on_conflict_do_nothing().returning(Run.id)
     added = session.execute(statement).first() is not None
     if added:
-        _show_as_last(session, [(key, values["task_id"], values["state"])])
+        show_as_last(session, [(key, values["task_id"], values["state"])])
     return added
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """A run that a worker takes: its task as it is at that moment, and since when the worker had it in its hands."""
-
-    key: RunKey
-    task_id: UUID
-    task_name: str
-    task_version: int
-    trigger: str
-    held_at: datetime
-
-
-def start_many(
-    session: Session, starts: Sequence[Start], *, worker_id: UUID, worker: str, started_at: datetime
-) -> dict[UUID, int]:
-    """Takes runs for a worker, each once, and returns which attempt each is to begin with.
-
-    Those are missing that were taken before, have ended, or are to be cancelled.
-    """
-    offered = _table_of(starts)
-    taken = {"state": RunState.RUNNING, "reported": False, "started_at": started_at}
-    taken |= {"worker_id": worker_id, "worker": worker}
-    attempts = _insert_taken(session, offered, taken)
-    rest = [one for one in starts if one.key.id not in attempts]
-    attempts |= _take_waiting(session, rest, taken) if rest else {}
-    _show_as_last(session, [(one.key, one.task_id, RunState.RUNNING) for one in starts if one.key.id in attempts])
-    return attempts
-
-
-def _table_of(starts: Sequence[Start]) -> TableValuedAlias:
-    return rows_of(
-        "offered",
-        id=(UUIDS, [one.key.id for one in starts]),
-        due_at=(INSTANTS, [one.key.due_at for one in starts]),
-        task_id=(UUIDS, [one.task_id for one in starts]),
-        task_name=(TEXTS, [one.task_name for one in starts]),
-        task_version=(INTEGERS, [one.task_version for one in starts]),
-        trigger=(TEXTS, [one.trigger for one in starts]),
-        held_at=(INSTANTS, [one.held_at for one in starts]),
-    )
-
-
-def _insert_taken(session: Session, offered: TableValuedAlias, taken: dict[str, Any]) -> dict[UUID, int]:
-    """Those that nobody knew of before."""
-    names, values = [*offered.c.keys(), *taken], [*offered.c, *(literal(value) for value in taken.values())]
-    new = insert(Run).from_select(names, select(*values)).on_conflict_do_nothing().returning(Run.id, Run.attempt)
-    return {row.id: row.attempt for row in session.execute(new)}
-
-
-def _take_waiting(session: Session, starts: Sequence[Start], taken: dict[str, Any]) -> dict[UUID, int]:
-    """Those that were asked for. A rerun stays one: the ledger's view of why it was made is older."""
-    offered = _table_of(starts)
-    seen = {name: offered.c[name] for name in ("task_name", "task_version", "held_at")}
-    free = (Run.state.in_(WAITING_STATES), Run.cancel_requested_at.is_(None))
-    waiting = update(Run).where(Run.id == offered.c.id, Run.due_at == offered.c.due_at, *free)
-    rows = session.execute(waiting.values(**taken, **seen).returning(Run.id, Run.attempt))
-    return {row.id: row.attempt for row in rows}
 
 
 def next_attempt(
@@ -125,65 +82,6 @@ def finish(session: Session, key: RunKey, ending: Ending, *, worker_id: UUID, no
     """
     values = {"exit_code": ending.exit_code, "noted_at": noted_at}
     return _end(session, key, ending, Run.worker_id == worker_id, **values)
-
-
-@dataclass(frozen=True, slots=True)
-class Finish:
-    """The end of a run that a worker holds."""
-
-    key: RunKey
-    task_id: UUID
-    worker_id: UUID
-    ending: Ending
-
-
-def finish_many(session: Session, finishes: Sequence[Finish], *, clock: Callable[[], datetime]) -> list[bool]:
-    """Ends runs and decides their due times, at an instant that the clock is asked for when nobody else is in between.
-
-    False for those that are not their worker's any more.
-    """
-    task_ids = {one.task_id for one in finishes}
-    # Nobody claims a due time of these tasks, edits them or ends a run of theirs until this is committed.
-    session.execute(select(Task.id).where(in_rows(Task.id, task_ids)).order_by(Task.id).with_for_update(key_share=True))
-    noted_at = clock()
-    ended = _finish_plain(session, [one for one in finishes if one.ending.state is not RunState.CRASHED], noted_at)
-    for one in finishes:
-        if one.ending.state is RunState.CRASHED and finish(
-            session, one.key, one.ending, worker_id=one.worker_id, noted_at=noted_at
-        ):
-            ended.add(one)
-    return [one in ended for one in finishes]
-
-
-def _finish_plain(session: Session, finishes: Sequence[Finish], noted_at: datetime) -> set[Finish]:
-    """Those that nothing follows from."""
-    if not finishes:
-        return set()
-    told = rows_of(
-        "told",
-        id=(UUIDS, [one.key.id for one in finishes]),
-        due_at=(INSTANTS, [one.key.due_at for one in finishes]),
-        task_id=(UUIDS, [one.task_id for one in finishes]),
-        worker_id=(UUIDS, [one.worker_id for one in finishes]),
-        state=(TEXTS, [one.ending.state for one in finishes]),
-        ended_at=(INSTANTS, [one.ending.ended_at for one in finishes]),
-        exit_code=(INTEGERS, [one.ending.exit_code for one in finishes]),
-        error=(TEXTS, [one.ending.error for one in finishes]),
-    )
-    mine = (Run.id == told.c.id, Run.due_at == told.c.due_at, Run.worker_id == told.c.worker_id, Run.ended_at.is_(None))
-    values: dict[str, Any] = {name: told.c[name] for name in ("state", "exit_code", "error")}
-    values |= {"ended_at": func.greatest(Run.started_at, told.c.ended_at), "noted_at": noted_at, "reported": False}
-    rows = session.execute(update(Run).where(*mine).values(**values).returning(Run.id, Run.worker_id)).tuples()
-    theirs = set(rows)
-    ended = {one for one in finishes if (one.key.id, one.worker_id) in theirs}
-    claimed = (DueTime.task_id == told.c.task_id, DueTime.due_at == told.c.due_at, DueTime.run_id == told.c.id)
-    session.execute(
-        update(DueTime)
-        .where(*claimed, DueTime.outcome == Outcome.RUNNING, in_rows(DueTime.run_id, [one.key.id for one in ended]))
-        .values(outcome=Outcome.RAN, reason=None, decided_at=told.c.ended_at)
-    )
-    _show_as_last(session, [(one.key, one.task_id, one.ending.state) for one in ended])
-    return ended
 
 
 def end_unclaimed(session: Session, key: RunKey, ending: Ending, *, held_by: UUID | None = None) -> bool:
@@ -225,26 +123,18 @@ def _advance(session: Session, key: RunKey, *conditions: Any, **values: Any) -> 
     returned = (Run.task_id, Run.attempt, Run.started_at)
     row = session.execute(update(Run).where(*_is(key), *conditions).values(**values).returning(*returned)).first()
     if row is not None:
-        _show_as_last(session, [(key, row.task_id, values["state"])])
+        show_as_last(session, [(key, row.task_id, values["state"])])
     return row
 
 
-def _show_as_last(session: Session, shown: Sequence[tuple[RunKey, UUID, RunState]]) -> None:
+def show_as_last(session: Session, shown: Sequence[tuple[RunKey, UUID, RunState]]) -> None:
     """Keeps the newest run beside its task, whatever the order of arrival, and tells whoever looks."""
     newest = {task_id: (key, state) for key, task_id, state in sorted(shown, key=lambda one: one[0].due_at)}
-    last = rows_of(
-        "last",
-        task_id=(UUIDS, list(newest)),
-        run_id=(UUIDS, [key.id for key, _ in newest.values()]),
-        due_at=(INSTANTS, [key.due_at for key, _ in newest.values()]),
-        state=(TEXTS, [state for _, state in newest.values()]),
+    keys, states = [key for key, _ in newest.values()], [state for _, state in newest.values()]
+    values = values_of(
+        "last", task_id=list(newest), run_id=[key.id for key in keys], due_at=[key.due_at for key in keys], state=states
     )
-    newer = or_(TaskStatus.last_due_at.is_(None), TaskStatus.last_due_at <= last.c.due_at)
-    session.execute(
-        update(TaskStatus)
-        .where(TaskStatus.task_id == last.c.task_id, newer)
-        .values(last_run_id=last.c.run_id, last_due_at=last.c.due_at, last_state=last.c.state)
-    )
+    session.execute(_SHOW_AS_LAST, values)
     of_runs = [of(Topic.RUNS, key.id) for key, _, _ in shown]
     notify(session, [Topic.RUNS, *of_runs, Topic.TASKS, *(of(Topic.TASKS, task_id) for task_id in newest)])
 
@@ -324,7 +214,10 @@ def get_many(session: Session, keys: Iterable[tuple[UUID, datetime]]) -> dict[UU
     wanted = list(keys)
     if not wanted:
         return {}
-    found = session.scalars(select(Run).where(tuple_(Run.id, Run.due_at).in_(wanted)))
+    ids, instants = zip(*wanted, strict=True)
+    # Row by row, so that each is looked for in its own month only.
+    asked = rows_of("asked", id=(UUIDS, ids), due_at=(INSTANTS, instants))
+    found = session.scalars(select(Run).join(asked, (Run.id == asked.c.id) & (Run.due_at == asked.c.due_at)))
     return {run.id: run for run in found}
 
 
@@ -347,6 +240,7 @@ def list_runs(
     if task_id is not None:
         query = query.where(Run.task_id == task_id)
     if state is not None:
+        plan_for_values(session)
         query = query.where(Run.state == state)
     if from_at is not None:
         query = query.where(Run.due_at >= from_at)
@@ -374,8 +268,20 @@ def _key_in(cursor: str) -> RunKey:
 
 def recent_runs(session: Session, task_ids: Sequence[UUID], *, count: int) -> dict[UUID, list[Run]]:
     """The last runs of each task, oldest first: the dots of a list."""
-    newest = select(Run).order_by(Run.due_at.desc(), Run.id.desc()).limit(count)
-    return {t: list(reversed(session.scalars(newest.where(Run.task_id == t)).all())) for t in task_ids}
+    asked = rows_of("asked", task_id=(UUIDS, task_ids))
+    newest = (
+        select(Run)
+        .where(Run.task_id == asked.c.task_id)
+        .order_by(Run.due_at.desc(), Run.id.desc())
+        .limit(count)
+        .correlate(asked)
+        .lateral()
+    )
+    run = aliased(Run, newest)
+    found: dict[UUID, list[Run]] = {task_id: [] for task_id in task_ids}
+    for each in session.scalars(select(run).select_from(asked).join(run, true()).order_by(run.due_at, run.id)):
+        found[each.task_id].append(each)
+    return found
 
 
 def open_runs(session: Session, *, limit: int = 5000) -> Sequence[Run]:
@@ -410,17 +316,14 @@ def mark_reported(session: Session, key: RunKey, *, state: RunState) -> None:
 
 def mark_all_reported(session: Session, told: Sequence[tuple[RunKey, RunState]]) -> None:
     """The same of many."""
-    known = rows_of(
-        "known",
-        id=(UUIDS, [key.id for key, _ in told]),
-        due_at=(INSTANTS, [key.due_at for key, _ in told]),
-        state=(TEXTS, [state for _, state in told]),
-    )
-    same = (Run.id == known.c.id, Run.due_at == known.c.due_at, Run.state == known.c.state)
-    session.execute(update(Run).where(*same).values(reported=True))
+    # In one order, so that two who do so wait for each other and not both.
+    told = sorted(told, key=lambda one: one[0].id)
+    keys, states = [key for key, _ in told], [state for _, state in told]
+    values = values_of("told", id=[key.id for key in keys], due_at=[key.due_at for key in keys], state=states)
+    session.execute(_MARK_REPORTED, values)
 
 
 def held_by_workers(session: Session, run_ids: Sequence[UUID]) -> set[UUID]:
     """Which of these runs a worker of ours claimed: what Prefect says of them is an echo."""
-    query = select(Run.id).where(Run.id.in_(run_ids), Run.worker_id.is_not(None))
+    query = select(Run.id).where(in_rows(Run.id, run_ids), Run.worker_id.is_not(None))
     return set(session.scalars(query))

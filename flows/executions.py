@@ -10,7 +10,8 @@ from typing import Any
 
 from db.actions import FlowAction
 from db.claims import Claimant, Claimed
-from db.runs import Ending, Finish
+from db.finishes import Finish
+from db.runs import Ending
 from db.specs import AnyTask, InvalidTask
 from db.states import Level, RunState, Stream, Trigger
 from flows import kinds

@@ -12,13 +12,14 @@ from uuid import UUID, uuid4
 
 from sqlalchemy.orm import Session
 
-from db import claims, logs, runs, workers
+from db import claims, finishes, logs, runs, workers
 from db.claims import Answer, Claimant, Offer, Wanted
 from db.clock import Clock
 from db.engine import Catalogue
 from db.errors import CatalogueUnavailable
+from db.finishes import Finish
 from db.logs import Line
-from db.runs import Finish, RunKey
+from db.runs import RunKey
 from db.states import RunState
 from flows.grouping import Grouped
 
@@ -48,7 +49,7 @@ class Records:
         self.peers: set[UUID] = set()
         """The workers that do the same as this one, as of the last heartbeat."""
         self._work_pool, self._queues = work_pool, queues
-        self._catalogue = Catalogue(url, pool_size=THREADS, application_name="duetime-worker")
+        self._catalogue = Catalogue(url, pool_size=THREADS, application_name="duetime-worker", same_statements=True)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="catalogue")
         self._claims = Grouped(self._claim_all, at_most=CLAIMED_AT_ONCE)
         self._finishes = Grouped(self._finish_all, at_most=FINISHED_AT_ONCE)
@@ -133,8 +134,8 @@ class Records:
         """False where the run is not this worker's any more."""
         return await self._finishes(finish)
 
-    async def _finish_all(self, finishes: Sequence[Finish]) -> Sequence[bool]:
-        return await self._do(lambda session: runs.finish_many(session, finishes, clock=now))
+    async def _finish_all(self, ended: Sequence[Finish]) -> Sequence[bool]:
+        return await self._do(lambda session: finishes.finish_many(session, ended, clock=now))
 
     async def mark_reported(self, key: RunKey, state: RunState) -> None:
         """Prefect knows of this state."""

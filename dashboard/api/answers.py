@@ -8,6 +8,7 @@ from uuid import UUID
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from db import revisions
 from db.specs import FieldError, FlowTask, HttpTask, PythonTask, ShellTask, TaskSpec, as_document
 from db.states import Level, Outcome, Reason, RunState, Stream, Trigger
 from db.tables import DueTime as DueTimeRow
@@ -148,10 +149,10 @@ class DueTimes(Answer):
 
 
 class Versions(Answer):
-    """All versions of a task, newest first."""
+    """Versions of a task, newest first."""
 
     items: list[Version]
-    next_cursor: None = None
+    next_cursor: str | None = None
 
 
 class Previewed(Answer):
@@ -233,10 +234,12 @@ def page(items: Iterable[Any], next_cursor: str | None) -> JSONResponse:
     return JSONResponse({"items": list(items), "next_cursor": next_cursor})
 
 
-def versions(rows: Sequence[Revision]) -> Versions:
-    """The revisions, newest first, each with what it changed."""
+def versions(rows: Sequence[Revision], *, limit: int) -> Versions:
+    """So many of the revisions, newest first, each with what it changed; the one after them begins the next page."""
     before = [*rows[1:], None]
-    return Versions(items=[_version(row, older) for row, older in zip(rows, before, strict=True)])
+    items = [_version(row, older) for row, older in zip(rows, before, strict=True)]
+    more = len(rows) > limit
+    return Versions(items=items[:limit], next_cursor=revisions.cursor_after(rows[limit - 1]) if more else None)
 
 
 def _version(row: Revision, older: Revision | None) -> Version:

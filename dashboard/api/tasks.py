@@ -189,11 +189,12 @@ def _add_history(router: APIRouter, catalogue: Catalogue) -> None:
             reasons = evidence.explain(session, task_id, found.items, now=at)
             return answers.page(map(answers.due_time_json, found.items, reasons), found.next_cursor)
 
-    @router.get("/{id}/revisions", response_model=answers.Versions, summary="Every version of a task, newest first")
-    def list_revisions(task_id: TaskId) -> Response:
+    @router.get("/{id}/revisions", response_model=answers.Versions, summary="The versions of a task, newest first")
+    def list_revisions(task_id: TaskId, limit: Limit = 500, cursor: Cursor = None) -> Response:
         with catalogue.transaction() as session:
             task_views.get_task(session, task_id, now=now())
-            return answers.send(answers.versions(revisions.list_revisions(session, task_id)))
+            found = revisions.list_revisions(session, task_id, limit=limit + 1, cursor=cursor)
+            return answers.send(answers.versions(found, limit=limit))
 
 
 def _unless_stale(catalogue: Catalogue, task_id: UUID, do: Callable[[Session], Response]) -> Response:

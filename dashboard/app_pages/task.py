@@ -54,7 +54,7 @@ def _body(task_id: UUID) -> None:
         with catalogue().transaction() as session:
             task = task_views.get_task(session, task_id, now=moment)
             recent = runs.list_runs(session, task_id=task_id, limit=RUNS_READ).items
-            history = revisions.list_revisions(session, task_id)
+            history = revisions.list_revisions(session, task_id, limit=task_cards.RUNS_LISTED)
             found = ledger_card.read(session, task, viewer_zone=viewer_zone(), now=moment)
         cards = task_cards.Cards(task, viewer_zone=viewer_zone(), now=moment)
         left, right = st.columns(2, gap="small")

@@ -52,8 +52,7 @@ def _list() -> None:
         if not found.items and not any(filters.values()):
             _first_steps()
             return
-        total = reads.count_tasks(filters)
-        st.caption(f"{total:,} {'task' if total == 1 else 'tasks'}", width="content")
+        st.caption(reads.count_tasks(filters), width="content")
         zone = viewer_zone()
         with st.container(border=True, gap=None):
             components.grid(

@@ -11,7 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from dashboard.api import requested
-from db import logs, run_requests, runs
+from db import logs, run_requests, runs, starts
 from db.engine import Catalogue
 from db.errors import CatalogueUnavailable
 from db.logs import Line
@@ -26,9 +26,9 @@ def ran(catalogue: Catalogue, task: dict[str, Any], *, due_at: datetime, run_id:
     """A run of the task that a worker executes."""
     key = RunKey(run_id or uuid4(), due_at)
     with catalogue.transaction() as session:
-        start = runs.Start(key, UUID(task["id"]), task["name"], 1, "schedule", due_at)
+        start = starts.Start(key, UUID(task["id"]), task["name"], 1, "schedule", due_at)
         started_at = due_at + timedelta(seconds=0.25)
-        runs.start_many(session, [start], worker_id=uuid4(), worker="worker-1", started_at=started_at)
+        starts.start_many(session, [start], worker_id=uuid4(), worker="worker-1", started_at=started_at)
     return key.id
 
 

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import sqlalchemy
 from sqlalchemy.orm import Session
 
-from db import due_times, heartbeats, logs, run_requests, runs, sync, task_views, tasks, workers
+from db import due_times, heartbeats, logs, run_requests, runs, starts, sync, task_views, tasks, workers
 from db.engine import Catalogue
 from db.logs import Line
 from db.run_requests import OpenRequest
@@ -69,9 +69,9 @@ class World:
         key = RunKey(uuid4(), due_at or now())
         task = self.see(task_id)
         self.do(
-            lambda s: runs.start_many(
+            lambda s: starts.start_many(
                 s,
-                [runs.Start(key, task_id, task.spec.name, task.version, Trigger.SCHEDULE.value, key.due_at)],
+                [starts.Start(key, task_id, task.spec.name, task.version, Trigger.SCHEDULE.value, key.due_at)],
                 worker_id=WORKER,
                 worker="worker-1",
                 started_at=key.due_at + late,

@@ -11,9 +11,10 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db import claims, runs, sync, tasks, workers
+from db import claims, finishes, runs, sync, tasks, workers
 from db.claims import Claimant, Claimed, NotYet, Offer, StandDown, Wanted
-from db.runs import Ending, Finish, RunKey
+from db.finishes import Finish
+from db.runs import Ending, RunKey
 from db.states import Misfire, Outcome, Overlap, Reason, RunState, Trigger
 from db.tables import DueTime, Run, TaskStatus
 from tests.db.conftest import MANUAL, NOW, a_run, a_worker, an_offer, claim_at, create, deployed, ledger, minutes
@@ -129,16 +130,16 @@ def some_claimed(session: Session, worker: Claimant) -> list[tuple[Claimed, Endi
 def test_ends_noted_together_are_the_ends_noted_one_by_one(session: Session) -> None:
     worker, other = a_worker(session), a_worker(session, "w2")
     ending = some_claimed(session, worker)
-    finishes = [Finish(claimed.key, claimed.task_id, worker.id, end) for claimed, end in ending]
+    ends = [Finish(claimed.key, claimed.task_id, worker.id, end) for claimed, end in ending]
     # Two that are not this worker's to end: one of somebody else, one that is not there.
-    finishes.append(Finish(ending[0][0].key, ending[0][0].task_id, other.id, ending[0][1]))
-    finishes.append(Finish(RunKey(uuid4(), FIRST), ending[0][0].task_id, worker.id, ending[0][1]))
+    ends.append(Finish(ending[0][0].key, ending[0][0].task_id, other.id, ending[0][1]))
+    ends.append(Finish(RunKey(uuid4(), FIRST), ending[0][0].task_id, worker.id, ending[0][1]))
 
     def alone() -> list[bool]:
-        return [runs.finish(session, one.key, one.ending, worker_id=one.worker_id, noted_at=LATER) for one in finishes]
+        return [runs.finish(session, one.key, one.ending, worker_id=one.worker_id, noted_at=LATER) for one in ends]
 
     def together() -> list[bool]:
-        return runs.finish_many(session, finishes, clock=lambda: LATER)
+        return finishes.finish_many(session, ends, clock=lambda: LATER)
 
     one_by_one, left = tried(session, alone)
     at_once, left_together = tried(session, together)

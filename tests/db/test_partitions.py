@@ -1,21 +1,26 @@
 """The months of due times, runs and logs: made ahead, dropped when they are old; and how long everything is kept."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import TextClause, select, text
 from sqlalchemy.orm import Session
 
 from db import logs, retention, revisions, run_requests, runs, tasks, workers
-from db.errors import RunNotFound, TaskNotFound
+from db.engine import Catalogue
+from db.errors import MonthsInUse, RunNotFound, TaskNotFound
 from db.logs import Line
 from db.partitions import (
     MONTHS_AHEAD,
     MONTHS_BACK,
     PARTITIONED,
+    PATIENCE_SECONDS,
     drop_partitions,
     ensure_partitions,
     first_of_month,
@@ -23,7 +28,8 @@ from db.partitions import (
     oldest_instant,
 )
 from db.retention import Kept
-from db.states import Level, RunState, Stream
+from db.states import Level, RunState, Stream, Trigger
+from db.tables import Worker
 from tests.db.conftest import NOW, a_run, a_worker, create, run_of, seconds, view
 
 
@@ -80,6 +86,65 @@ def test_a_table_that_only_looks_like_a_month_is_left_alone(session: Session) ->
     session.execute(text("CREATE TABLE runs_1999_01 (id int)"))
     drop_partitions(session, before=datetime(2001, 1, 1, tzinfo=UTC))
     assert session.scalar(text("SELECT to_regclass('runs_1999_01')")) is not None
+
+
+def test_a_month_that_is_in_use_is_dropped_when_it_is_free_and_nobody_waits_for_that_meanwhile(
+    catalogue: Catalogue,
+) -> None:
+    reads = text("SELECT count(*) FROM runs")
+    with ThreadPoolExecutor() as threads:
+        with catalogue.transaction() as reader:
+            reader.execute(reads)
+            dropping = threads.submit(drop_old_runs, catalogue)
+            waited = [asked_in(catalogue, reads) for _ in range(40)]
+            assert not dropping.done()
+        assert len(dropping.result()) == MONTHS_BACK
+    assert max(waited) < PATIENCE_SECONDS / 10
+
+
+def drop_old_runs(catalogue: Catalogue) -> list[str]:
+    with catalogue.transaction() as session:
+        return drop_partitions(session, before=first_of_month(datetime.now(UTC)), tables=("runs",))
+
+
+def asked_in(catalogue: Catalogue, question: TextClause) -> float:
+    """Seconds."""
+    began = time.monotonic()
+    with catalogue.transaction() as session:
+        session.execute(question)
+    return time.monotonic() - began
+
+
+def test_months_that_are_in_use_for_long_are_left_and_nothing_is_removed(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("db.partitions.PATIENCE_SECONDS", 0.5)
+    with catalogue.transaction() as session:
+        a_worker(session, now=NOW - 2 * KEPT.runs)
+        workers.stop(session, session.scalars(select(Worker.id)).one(), now=NOW - 2 * KEPT.runs)
+    with catalogue.transaction() as reader:
+        reader.execute(text("SELECT count(*) FROM due_times"))
+        with pytest.raises(MonthsInUse), catalogue.transaction() as session:
+            retention.apply(session, replace(KEPT, due_times=40 * DAY), now=NOW)
+    with catalogue.transaction() as session:
+        assert session.scalars(select(Worker.id)).one()
+        assert f"due_times_{first_of_month(NOW, months_later=-3):%Y_%m}" in partitions(session)
+        assert retention.apply(session, KEPT, now=NOW)["workers"] == 1
+
+
+def test_a_month_is_made_while_others_read_and_write_and_guards_its_keys(catalogue: Catalogue) -> None:
+    later = datetime.now(UTC) + timedelta(days=100)
+    with catalogue.transaction() as busy:
+        task_id = create(busy)
+        a_run(busy, task_id, NOW)
+        with catalogue.transaction() as session:
+            session.execute(text("SET LOCAL lock_timeout = '1s'"))
+            before = partitions(session)
+            ensure_partitions(session, now=later)
+            assert partitions(session) > before
+            key = a_run(session, task_id, later)
+            again = {"task_name": "x", "task_version": 1, "trigger": Trigger.PREFECT, "state": RunState.SCHEDULED}
+            assert not runs.insert_run(session, key, task_id=task_id, **again)
 
 
 DAY = timedelta(days=1)

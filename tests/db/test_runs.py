@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.orm import Session
 
-from db import runs, tasks, workers
+from db import runs, starts, tasks, workers
 from db.errors import RunIsOver, RunNotFound
 from db.runs import Ending, RunKey
 from db.states import ACTIVE_STATES, FINAL_STATES, Outcome, Reason, RunState, Trigger
@@ -32,8 +32,8 @@ DONE = Ending(RunState.COMPLETED, NOW + minutes(2), exit_code=0)
 
 
 def start(session: Session, key: RunKey, task_id: UUID, worker_id: UUID) -> bool:
-    wanted = runs.Start(key, task_id, "backup", 1, Trigger.MANUAL.value, NOW)
-    return bool(runs.start_many(session, [wanted], worker_id=worker_id, worker="w", started_at=NOW))
+    wanted = starts.Start(key, task_id, "backup", 1, Trigger.MANUAL.value, NOW)
+    return bool(starts.start_many(session, [wanted], worker_id=worker_id, worker="w", started_at=NOW))
 
 
 def test_a_run_is_inserted_once(session: Session) -> None:

@@ -108,3 +108,12 @@ def test_what_is_not_due_any_more_has_no_next_due_time(session: Session) -> None
 def test_a_cursor_that_nobody_made_is_refused(session: Session, cursor: str) -> None:
     with pytest.raises(BadCursor):
         task_views.list_tasks(session, cursor=cursor, now=NOW)
+
+
+@pytest.mark.parametrize(("at_most", "told"), [(None, 3), (5, 3), (3, 3), (2, 3), (1, 2), (0, 1)])
+def test_no_more_is_counted_than_is_wanted_and_one_more_stands_for_more(
+    session: Session, at_most: int | None, told: int
+) -> None:
+    for name in ("a", "b", "c"):
+        create(session, name=name)
+    assert task_views.count_tasks(session, at_most=at_most) == told

@@ -33,7 +33,8 @@ CREATE TABLE due_times (
     CONSTRAINT due_times_what_ran_was_started CHECK ((started_at IS NULL) = (run_id IS NULL)),
     CONSTRAINT due_times_not_run_for_a_reason CHECK (outcome NOT IN ('skipped', 'missed') OR reason IS NOT NULL)
 ) PARTITION BY RANGE (due_at);
-CREATE INDEX due_times_by_time ON due_times USING brin (due_at);
+CREATE INDEX due_times_by_time ON due_times (due_at);
+CREATE INDEX due_times_not_run ON due_times (task_id, outcome, due_at) WHERE outcome IN ('cancelled', 'missed', 'skipped', 'unknown');
 CREATE INDEX due_times_open ON due_times (due_at, task_id) WHERE outcome IN ('pending', 'running');
 CREATE INDEX due_times_open_of_task ON due_times (task_id, due_at) WHERE outcome IN ('pending', 'running');
 
@@ -55,17 +56,16 @@ CREATE TABLE idempotency_keys (
 CREATE INDEX idempotency_keys_by_age ON idempotency_keys (created_at);
 
 CREATE TABLE run_logs (
+    run_id UUID NOT NULL,
     id BIGINT DEFAULT nextval('run_logs_line') NOT NULL,
     at TIMESTAMP WITH TIME ZONE NOT NULL,
-    run_id UUID NOT NULL,
     level TEXT NOT NULL,
     stream TEXT NOT NULL,
     message TEXT NOT NULL,
-    CONSTRAINT run_logs_pkey PRIMARY KEY (id, at),
+    CONSTRAINT run_logs_pkey PRIMARY KEY (run_id, id, at),
     CONSTRAINT run_logs_level_known CHECK (level IN ('debug', 'error', 'info', 'warning')),
     CONSTRAINT run_logs_stream_known CHECK (stream IN ('stderr', 'stdout', 'system'))
 ) PARTITION BY RANGE (at);
-CREATE INDEX run_logs_of_run ON run_logs (run_id, id);
 
 CREATE TABLE runs (
     id UUID NOT NULL,
@@ -120,7 +120,7 @@ CREATE TABLE tasks (
     CONSTRAINT tasks_name_length CHECK (char_length(name) BETWEEN 1 AND 200),
     CONSTRAINT tasks_pause_has_a_reason_only_if_paused CHECK (paused OR (pause_reason IS NULL AND paused_until IS NULL))
 );
-CREATE INDEX tasks_by_name ON tasks (name, id);
+CREATE INDEX tasks_by_name ON tasks (name, id) INCLUDE (kind, paused, deleted_at);
 CREATE INDEX tasks_by_tag ON tasks USING gin ((spec -> 'tags'));
 CREATE UNIQUE INDEX tasks_name_taken ON tasks (name) WHERE deleted_at IS NULL;
 CREATE INDEX tasks_in_trash ON tasks (deleted_at) WHERE deleted_at IS NOT NULL;
@@ -171,6 +171,7 @@ CREATE TABLE run_requests (
     CONSTRAINT run_requests_task_id_fkey FOREIGN KEY(task_id) REFERENCES tasks (id) ON DELETE CASCADE
 );
 CREATE INDEX run_requests_by_run ON run_requests (run_id);
+CREATE INDEX run_requests_of_task ON run_requests (task_id, due_at);
 CREATE UNIQUE INDEX run_requests_one_rerun ON run_requests (rerun_of);
 CREATE INDEX run_requests_open ON run_requests (not_before) WHERE run_id IS NULL AND refused IS NULL;
 
@@ -193,5 +194,6 @@ CREATE TABLE task_status (
 );
 CREATE UNIQUE INDEX task_status_by_deployment ON task_status (deployment_id);
 CREATE INDEX task_status_by_last_state ON task_status (last_state);
+CREATE INDEX task_status_refused ON task_status (task_id) WHERE sync_error IS NOT NULL;
 CREATE INDEX task_status_by_plan ON task_status (planned_until);
 CREATE INDEX task_status_unsynced ON task_status (task_id) WHERE NOT synced;
