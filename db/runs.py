@@ -1,6 +1,6 @@
 """Runs: one execution each, from the moment that it is claimed or asked for to its end."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -304,9 +304,13 @@ def lost_runs(session: Session) -> list[tuple[Run, Worker]]:
     return [(row.Run, row.Worker) for row in rows]
 
 
-def unreported(session: Session, *, limit: int = 200) -> Sequence[Run]:
-    """The runs whose state Prefect has not been told."""
-    return session.scalars(select(Run).where(~Run.reported).order_by(Run.due_at).limit(limit)).all()
+def unreported(
+    session: Session, *, besides: Collection[UUID] = (), before: datetime | None = None, limit: int = 200
+) -> Sequence[Run]:
+    """The runs whose state Prefect has not been told, without those of some workers that were due since an instant."""
+    theirs = in_rows(Run.worker_id, besides) & Run.worker_id.is_not(None)
+    query = select(Run).where(~Run.reported, ~theirs if before is None else (Run.due_at < before) | ~theirs)
+    return session.scalars(query.order_by(Run.due_at).limit(limit)).all()
 
 
 def mark_reported(session: Session, key: RunKey, *, state: RunState) -> None:

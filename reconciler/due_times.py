@@ -24,11 +24,13 @@ log = logging.getLogger(__name__)
 
 SETTLED_AT_ONCE = 500
 AHEAD_OF_A_TASK = 5
-CATCH_UP_SECONDS = 1.0
-"""For so long late runs are made in one pass: everything else waits behind it."""
+MAKING_SECONDS = 1.0
+"""For so long runs are made in one pass: everything else waits behind it ..."""
+URGENT = timedelta(seconds=5)
+"""... but what is due within so long does not wait for the next pass. Prefect makes most runs itself."""
 CLEARED_AT_ONCE = 500
 WRITING_AHEAD_SECONDS = 0.5
-LOOK_AHEAD = timedelta(seconds=70)
+LOOK_AHEAD = timedelta(seconds=30)
 AT_MOST_CAUGHT_UP = 20
 """Late runs of a work pool that wait in Prefect at any moment: what is due now comes first."""
 FINAL_TYPES = frozenset({"COMPLETED", "FAILED", "CANCELLED", "CRASHED"})
@@ -150,9 +152,9 @@ def serve(catalogue: Catalogue, prefect: Prefect, scheduled: Sequence[FlowRun], 
         expected = due_times.pending_until(session, until=now + LOOK_AHEAD, now=now)
     decisions = decide(expected, scheduled, now=now)
     wanted = [decision.expected for decision in decisions if isinstance(decision, Start)]
-    until = monotonic() + CATCH_UP_SECONDS
-    for one in wanted:
-        if monotonic() < until or not _is_late(one, now):
+    until = monotonic() + MAKING_SECONDS
+    for one in sorted(wanted, key=lambda one: (_is_late(one, now), one.due_at)):
+        if monotonic() < until or (one.due_at < now + URGENT and not _is_late(one, now)):
             _start(catalogue, prefect, one, now=now)
     if wanted:
         with catalogue.transaction() as session:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from db import run_requests, runs, sightings
+from db import run_requests, runs, sightings, workers
 from db.claims import LEDGER_TRIGGERS, Offer, trigger_of
 from db.engine import Catalogue
 from db.runs import Ending, RunKey
@@ -17,7 +17,9 @@ from reconciler.prefect import FlowRun, Prefect, PrefectRefused
 log = logging.getLogger(__name__)
 
 TELL_AFTER = timedelta(seconds=20)
-"""A worker tells Prefect itself; what it could not tell for so long is told for it."""
+"""A worker tells Prefect itself; what one that is gone did not tell for so long is told for it."""
+TELL_FOR_A_WORKER_AFTER = timedelta(minutes=10)
+"""What a worker that is there could not tell for so long, it will not tell any more."""
 
 STATES = {
     "SCHEDULED": RunState.SCHEDULED,
@@ -109,7 +111,10 @@ def _held_by_workers(catalogue: Catalogue, ids: list[UUID]) -> set[UUID]:
 def tell_prefect(catalogue: Catalogue, prefect: Prefect, *, now: datetime) -> int:
     """Tells Prefect what nobody else could; returns how many runs that were."""
     with catalogue.transaction() as session:
-        untold = [run for run in runs.unreported(session) if _told_too_late(run, now=now)]
+        # A worker that is there tells what it has to tell, however much that is.
+        there = [worker.id for worker in workers.present(session, now=now)]
+        behind = runs.unreported(session, besides=there, before=now - TELL_FOR_A_WORKER_AFTER)
+        untold = [run for run in behind if _told_too_late(run, now=now)]
     for run in untold:
         state = RunState(run.state)
         kind, name = IN_PREFECT[state]

@@ -15,6 +15,8 @@ REMEMBERED_SECONDS = 120.0
 IN_FULL_SECONDS = 10.0
 IN_FULL_AT_MOST = 0.05
 """Reading everything again takes at most this part of the time."""
+UNSURE = timedelta(seconds=2)
+"""What is due within so long may be claimed, and told, while it is asked about."""
 EXCLUDED_AT_MOST = 20_000
 """Ids in one question: PostgreSQL takes 32,767 values."""
 
@@ -30,12 +32,13 @@ class Sight:
     _in_full_at: float = 0.0
 
     def upcoming(self, *, now: datetime) -> list[FlowRun]:
-        """The runs that Prefect holds as scheduled: late, due, and due within the next minute or so."""
+        """The runs that Prefect holds as scheduled: late, due, and due within the next half minute."""
         if monotonic() >= self._in_full_at or len(self._seen_at) > EXCLUDED_AT_MOST:
             return self._in_full(now=now)
         held = self._held()
         waiting = self._scheduled.keys() - held
-        if waiting and self.prefect.count_flow_runs(_upcoming(now) | {"id": {"any_": _texts(waiting)}}) != len(waiting):
+        sure = {run_id for run_id in waiting if abs(self._scheduled[run_id].expected_start_time - now) > UNSURE}
+        if sure and self.prefect.count_flow_runs(_upcoming(now) | {"id": {"any_": _texts(sure)}}) != len(sure):
             return self._in_full(now=now)
         self._remember(self.prefect.flow_runs(_upcoming(now) | _none_of(waiting | held)))
         return [run for run_id, run in self._scheduled.items() if run_id not in held]

@@ -12,6 +12,7 @@ from db.runs import Ending, RunKey
 from db.states import Outcome, RunState, Trigger
 from reconciler import due_times as serving
 from reconciler import runs as passes
+from reconciler.prefect import FlowRun
 from reconciler.sight import Sight
 from reconciler.tasks import deploy_changes
 from reconciler.workers import declare_lost
@@ -106,12 +107,12 @@ def test_a_run_that_is_cancelled_in_prefect_before_it_began_was_never_run(world:
 
 
 def test_our_key_of_a_cron_run_is_the_one_that_prefects_scheduler_uses(world: World) -> None:
-    minutely = {"kind": "cron", "cron": "* * * * *", "timezone": "Asia/Kathmandu"}
-    task = world.deployed(schedule=minutely)
+    often = {"kind": "cron", "cron": "* * * * * */10", "timezone": "Asia/Kathmandu"}
+    task = world.deployed(schedule=often)
     serve(world, now())
     ours = {run["idempotency_key"] for run in flow_runs(world, task.deployment_id)}
     assert ours
-    world.call("POST", f"/deployments/{task.deployment_id}/schedule", {"min_runs": 3})
+    world.call("POST", f"/deployments/{task.deployment_id}/schedule", {"min_runs": 20})
     found = flow_runs(world, task.deployment_id)
     instants = [run["expected_start_time"] for run in found]
     assert len(found) > len(ours)
@@ -161,8 +162,12 @@ def test_the_end_that_a_worker_could_not_report_is_told_for_it(world: World) -> 
     worker_id = run_of(world, key.id).worker_id
     with world.catalogue.transaction() as session:
         runs.finish(session, key, Ending(RunState.FAILED, now(), exit_code=3, error="No."), worker_id=worker_id)
-    assert passes.tell_prefect(world.catalogue, world.prefect, now=now()) == 0
     later = now() + passes.TELL_AFTER + timedelta(seconds=5)
+    assert passes.tell_prefect(world.catalogue, world.prefect, now=later) == 0, "the worker is there"
+    assert worker_id is not None
+    with world.catalogue.transaction() as session:
+        workers.stop(session, worker_id, now=now())
+    assert passes.tell_prefect(world.catalogue, world.prefect, now=now()) == 0
     assert passes.tell_prefect(world.catalogue, world.prefect, now=later) == 1
     assert state_in_prefect(world, key.id) == "Failed"
 
@@ -189,3 +194,23 @@ def test_what_passed_while_nobody_looked_is_superseded_but_for_the_newest(world:
     outcomes = [row.outcome for row in ledger]
     assert outcomes[-1] == Outcome.PENDING
     assert set(outcomes[:-1]) == {Outcome.SKIPPED}
+
+
+def test_making_many_runs_keeps_nothing_else_waiting_and_what_is_due_in_a_moment_is_made(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.deployed(schedule={"kind": "cron", "cron": "* * * * * *", "timezone": "UTC"})
+    made: list[datetime] = []
+    create = world.prefect.create_flow_run
+
+    def noted(deployment_id: UUID, *, at: datetime, key: str) -> FlowRun:
+        made.append(at)
+        return create(deployment_id, at=at, key=key)
+
+    monkeypatch.setattr(world.prefect, "create_flow_run", noted)
+    monkeypatch.setattr(serving, "MAKING_SECONDS", 0.0)
+    began = now()
+    serving.serve(world.catalogue, world.prefect, [], now=began)
+    assert 4 <= len(made) <= 6
+    assert made == sorted(made)
+    assert made[-1] < began + serving.URGENT
