@@ -83,13 +83,18 @@ def parts(settings: Settings, catalogue_url: str, environ: Mapping[str, str]) ->
         Part("prefect", Role.PREFECT, _prefect_command(settings), plain | _server(settings, catalogue_url)),
         Part("dashboard", Role.DASHBOARD, (*PYTHON, "dashboard"), client | _door(settings, environ) | catalogue),
         Part("reconciler", Role.RECONCILER, (*PYTHON, "reconciler"), client | catalogue | _watch(environ)),
-        *_workers(settings, client | catalogue),
+        *_workers(settings, client | _databases(settings, catalogue_url) | _switches(environ)),
     ]
 
 
 def _watch(environ: Mapping[str, str]) -> dict[str, str]:
     """Who is told, from outside, that all is well."""
     return {name: environ[name] for name in ("DUETIME_DEAD_MAN_URL",) if name in environ}
+
+
+def _switches(environ: Mapping[str, str]) -> dict[str, str]:
+    """What a person may turn off in the workers."""
+    return {name: environ[name] for name in ("DUETIME_ACCELERATOR",) if name in environ}
 
 
 def _workers(settings: Settings, environment: Mapping[str, str]) -> list[Part]:

@@ -11,6 +11,7 @@ from db.errors import CatalogueUnavailable
 from db.notifications import Listener, Topic
 from db.workers import HEARTBEAT_SECONDS
 from flows import kinds
+from flows.accelerator import Accelerator, accelerator_of
 from flows.holdings import Holdings, is_late
 from flows.logbook import Logbook
 from flows.offers import Offers
@@ -42,7 +43,9 @@ class Station:
         slots: int,
         prefetch_seconds: float,
         grace_seconds: float,
+        prefect_database_url: str | None = None,
     ) -> None:
+        """With `prefect_database_url`, Prefect's own, it is told in batches where that can be."""
         self._grace_seconds = grace_seconds
         self._prefect = PrefectServer(pool=pool, queues=queues)
         self._offers = Offers(self._prefect, prefetch=timedelta(seconds=prefetch_seconds))
@@ -62,26 +65,29 @@ class Station:
             slots=slots,
             room_made=self._poll_now.set,
         )
-        self._listener_url = database_url
+        self._listener_url, self._prefect_database_url = database_url, prefect_database_url
         self._prefect_answers = True
 
     async def work(self, *, once: bool = False) -> None:
         """Works until it is cancelled; then what waits is handed back and what runs may finish within the grace."""
         await insist(self._records.register)
         await kinds.warm_up()
+        accelerator = self._teller.accelerator = await accelerator_of(self._prefect_database_url, self._prefect)
         listener = Listener(self._listener_url, self._hear_in(asyncio.get_running_loop())).start()
         forever = (self._logbook.write_forever, self._logbook.post_forever, self._beat_forever, self._watch_forever)
         loops = [asyncio.create_task(loop()) for loop in forever]
         try:
             await (self._poll_once() if once else self._poll_forever())
         finally:
-            await self._wind_down(loops)
+            await self._wind_down(loops, accelerator)
             listener.stop()
 
-    async def _wind_down(self, loops: Sequence["asyncio.Task[None]"]) -> None:
+    async def _wind_down(self, loops: Sequence["asyncio.Task[None]"], accelerator: Accelerator | None) -> None:
         await self._holdings.wind_down(self._grace_seconds)
         await self._teller.settle(SETTLE_SECONDS)
         await self._teller.close()
+        if accelerator is not None:
+            await _quietly(accelerator.close)
         for loop in loops:
             loop.cancel()
         await asyncio.gather(*loops, return_exceptions=True)

@@ -14,6 +14,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
 
 from db.engine import database_url_from_environment
+from flows.accelerator_proof import PREFECT_DATABASE_URL
 from flows.station import GRACE_SECONDS, SLOTS, Station
 
 GRACE = "DUETIME_STOP_GRACE_SECONDS"
@@ -45,6 +46,7 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerResul
             slots=self._limit or SLOTS,
             prefetch_seconds=self._prefetch_seconds,
             grace_seconds=float(os.environ.get(GRACE, GRACE_SECONDS)),
+            prefect_database_url=os.environ.get(PREFECT_DATABASE_URL) or None,
         )
         async with self:
             syncing = asyncio.create_task(self._sync_forever())

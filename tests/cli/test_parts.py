@@ -50,7 +50,7 @@ def test_nobody_inherits_a_key_and_each_is_told_only_its_own() -> None:
         "elsewhere": set(),
         "door-key": {"dashboard"},
         "catalogue-key": {"dashboard", "reconciler", "worker-1"},
-        "prefect-key": {"prefect"},
+        "prefect-key": {"prefect", "worker-1"},
     }
 
 

@@ -1,0 +1,345 @@
+"""The accelerator: reports of runs, written in batches into Prefect's own tables where Prefect's database is ours.
+
+Prefect's schema and rules are its own affair. So this writes only behind the catalogue's claim, only what its tests
+prove to be what Prefect's API writes, and only for the versions that they prove it on. Whatever else there is, is told
+over the API.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any
+from uuid import UUID
+
+import httpx
+import psycopg
+from psycopg import errors
+from psycopg.rows import class_row
+
+from flows.accelerator_events import Event, Outbox, event_of
+from flows.accelerator_facts import Facts
+from flows.accelerator_proof import PREFECT_DATABASE_URL, Proof, Unproven
+from flows.accelerator_runs import PrefectRun, after_each
+from flows.prefect_server import PrefectAway, PrefectServer
+from flows.telling import Report
+
+log = logging.getLogger(__name__)
+
+SWITCH = "DUETIME_ACCELERATOR"
+SEE_SECONDS = 3.0
+PATIENCE_SECONDS = (0.1, 0.4)
+"""After so long, what was locked is tried again: Prefect marks a hundred runs as late in one transaction."""
+AGAIN_SECONDS = 1.0
+UNREACHABLE = (psycopg.OperationalError, psycopg.InterfaceError)
+"""Deadlocks and timeouts, too."""
+
+SETTINGS: dict[str, Any] = {
+    "connect_timeout": 3,
+    "application_name": "duetime-accelerator",
+    "options": "-c statement_timeout=5s -c lock_timeout=200ms"
+    " -c idle_in_transaction_session_timeout=5s -c timezone=UTC",
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
+
+# As models/flow_runs.py:set_flow_run_state locks a run and reads it. A row that somebody else has locked is left to
+# Prefect; so is one whose state changed before it was locked here: the join does not find its new state.
+READ = """
+SELECT run.id, run.name, run.flow_id, run.deployment_id, run.work_queue_id, run.tags, run.created_by,
+       run.parent_task_run_id IS NULL
+           AND deployment.concurrency_limit_id IS NULL
+           AND state.state_details ->> 'deployment_concurrency_lease_id' IS NULL
+           AND run.empirical_policy ->> 'resuming' IS DISTINCT FROM 'true' AS is_plain,
+       coalesce((state.state_details ->> 'scheduled_time')::timestamptz > clock_timestamp(), false) AS is_early,
+       run.run_count, run.start_time, run.end_time, run.total_run_time,
+       state.id AS state_id, state.type::text AS state_type, state.name AS state_name,
+       state.message AS state_message, state.timestamp AS state_timestamp,
+       ARRAY(SELECT past.id FROM flow_run_state AS past WHERE past.flow_run_id = run.id) AS state_ids,
+       ARRAY(SELECT past.timestamp FROM flow_run_state AS past WHERE past.flow_run_id = run.id) AS state_timestamps
+  FROM flow_run AS run
+  JOIN flow_run_state AS state ON state.id = run.state_id
+  LEFT JOIN deployment ON deployment.id = run.deployment_id
+ WHERE run.id = ANY(%s)
+   FOR UPDATE OF run SKIP LOCKED
+"""
+
+# As orchestration/rules.py:FlowOrchestrationContext._validate_proposed_state adds a state.
+INSERT_STATES = """
+INSERT INTO flow_run_state (id, flow_run_id, type, name, message, timestamp, state_details)
+SELECT id, run_id, type::state_type, name, message, timestamp,
+       %s::jsonb || jsonb_build_object('flow_run_id', run_id)
+  FROM unnest(%s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::text[], %s::timestamptz[])
+       AS told (id, run_id, type, name, message, timestamp)
+"""
+
+# As orchestration/global_policy.py:GlobalFlowPolicy leaves a run.
+UPDATE_RUNS = """
+UPDATE flow_run AS run
+   SET state_id = told.state_id, state_type = told.type::state_type, state_name = told.name,
+       state_timestamp = told.timestamp, run_count = told.run_count, start_time = told.start_time,
+       end_time = told.end_time, total_run_time = told.total_run_time,
+       next_scheduled_start_time =
+           CASE WHEN run.state_type = 'SCHEDULED' THEN NULL ELSE run.next_scheduled_start_time END,
+       updated = now()
+  FROM unnest(%s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::timestamptz[], %s::int[], %s::timestamptz[],
+              %s::timestamptz[], %s::interval[])
+       AS told (id, state_id, type, name, timestamp, run_count, start_time, end_time, total_run_time)
+ WHERE run.id = told.id
+"""
+
+# As schemas/states.py:StateDetails is stored; UpdateStateDetails adds the run's id.
+STATE_DETAILS = json.dumps(
+    {
+        "task_run_id": None,
+        "child_flow_run_id": None,
+        "scheduled_time": None,
+        "cache_key": None,
+        "cache_expiration": None,
+        "deferred": False,
+        "untrackable_result": False,
+        "pause_timeout": None,
+        "pause_reschedule": False,
+        "pause_key": None,
+        "run_input_keyset": None,
+        "refresh_cache": None,
+        "retriable": None,
+        "transition_id": None,
+        "task_parameters_id": None,
+        "traceparent": None,
+        "deployment_concurrency_lease_id": None,
+    }
+)
+
+Change = tuple[PrefectRun, PrefectRun]
+"""A run before and after a report."""
+
+
+async def accelerator_of(database_url: str | None, prefect: PrefectServer) -> "Accelerator | None":
+    """The accelerator for Prefect's database; None, and a line in the log that says why, where it may not be used.
+
+    While the server or its database is away, it is there, and tells nothing.
+    """
+    if os.environ.get(SWITCH, "").lower() in ("off", "false", "0", "no"):
+        log.info("The accelerator is not used: %s is off. Prefect is told over its API.", SWITCH)
+        return None
+    if not database_url:
+        log.info("The accelerator is not used: %s is not set. Prefect is told over its API.", PREFECT_DATABASE_URL)
+        return None
+    accelerator = None
+    try:
+        accelerator = Accelerator(database_url, prefect)
+        await accelerator.prove()
+    except (Unproven, psycopg.ProgrammingError) as error:
+        log.warning("The accelerator is not used: %s. Prefect is told over its API.", error)
+        if accelerator is not None:
+            await accelerator.close()
+        return None
+    return accelerator
+
+
+class OtherDatabase(Unproven):
+    """What was written here is not what the server shows."""
+
+
+class Accelerator:
+    """Writes what became of runs; what it leaves out is to be told over the API."""
+
+    def __init__(self, database_url: str, prefect: PrefectServer) -> None:
+        """
+        Raises:
+            Unproven: the address is not one of PostgreSQL.
+        """
+        self._address = libpq_address(database_url)
+        self._prefect = prefect
+        self._connection: psycopg.AsyncConnection[Any] | None = None
+        self._turn = asyncio.Lock()
+        self._answers = True
+        self._away_until = 0.0
+        self._proof, self._facts, self._outbox = Proof(prefect), Facts(), Outbox(prefect)
+        self._is_seen = False
+        """Whether the server shows what is written over this connection."""
+
+    async def tell(self, reports: Mapping[UUID, Sequence[Report]]) -> set[UUID]:
+        """Writes the reports of these runs, of each in their order, with their true times, in one transaction.
+
+        Returns the runs whose reports are all told. The others are to be told over the API. Never raises.
+        """
+        async with self._turn:
+            if not reports or not self._proof.holds() or monotonic() < self._away_until:
+                return set()
+            told: set[UUID] = set()
+            try:
+                await self._tell(reports, told)
+                self._note(answers=True)
+            except OtherDatabase as error:
+                self._proof.refuse(error, for_good=True)
+                return set()
+            except Unproven as error:
+                self._proof.refuse(error)
+            except UNREACHABLE as error:
+                self._away_until = monotonic() + AGAIN_SECONDS
+                self._note(answers=False, why=error)
+            except Exception:
+                log.exception("The accelerator could not write the reports of %d runs", len(reports) - len(told))
+            return told
+
+    async def prove(self) -> None:
+        """Returns where this Prefect may be written to, or nobody can tell now.
+
+        Raises:
+            Unproven: it may not.
+            psycopg.ProgrammingError: nor can its address be read.
+        """
+        await self._proof.look()
+        try:
+            await self._proof.check(await self._connected())
+        except UNREACHABLE as error:
+            self._note(answers=False, why=error)
+
+    async def close(self) -> None:
+        """Posts the events that are left."""
+        await self._proof.close()
+        async with self._turn:
+            await self._hang_up()
+        await self._outbox.close()
+
+    # One batch.
+
+    async def _tell(self, reports: Mapping[UUID, Sequence[Report]], told: set[UUID]) -> None:
+        """Adds to `told` what is told, so that it is known even where it fails on the way."""
+        rest = dict(reports)
+        for seconds in (0, *PATIENCE_SECONDS):
+            await asyncio.sleep(seconds)
+            written, events = await self._commit_again_where_it_helps(rest)
+            told |= written.told
+            self._outbox.put(events)
+            if written.changes and not self._is_seen:
+                await self._see(*written.changes[-1])
+            for run_id in written.met:
+                del rest[run_id]
+            if not rest:
+                return
+
+    async def _commit_again_where_it_helps(
+        self, reports: Mapping[UUID, Sequence[Report]]
+    ) -> tuple["Written", Sequence[Event]]:
+        try:
+            return await self._commit(reports)
+        except UNREACHABLE as error:
+            if not self._is_worth_another(error):
+                raise
+        # What was written all the same is known by its ids.
+        return await self._commit(reports)
+
+    async def _commit(self, reports: Mapping[UUID, Sequence[Report]]) -> tuple["Written", Sequence[Event]]:
+        connection = await self._connected()
+        async with connection.transaction():
+            await self._proof.check(connection)
+            written = await _write(connection, reports)
+            await self._facts.learn(connection, [after for _, after in written.changes])
+            events = [event_of(before, after, self._facts.of(after)) for before, after in written.changes]
+        return written, events
+
+    def _is_worth_another(self, error: Exception) -> bool:
+        if isinstance(error, errors.DeadlockDetected | errors.SerializationFailure):
+            return True
+        return self._connection is not None and self._connection.closed
+
+    async def _see(self, before: PrefectRun, after: PrefectRun) -> None:
+        """Looks whether the server shows what was written: it could have another database than this one.
+
+        Raises:
+            OtherDatabase: it does not.
+        """
+        try:
+            shown = await asyncio.wait_for(self._prefect._call("GET", f"/flow_runs/{after.id}"), SEE_SECONDS)
+        except (PrefectAway, TimeoutError, httpx.HTTPStatusError):
+            return
+        if shown["state_id"] in map(str, before.state_ids):
+            raise OtherDatabase(f"{PREFECT_DATABASE_URL} names another database than the Prefect server has")
+        self._is_seen = shown["state_id"] == str(after.state_id)
+
+    # The connection.
+
+    async def _connected(self) -> "psycopg.AsyncConnection[Any]":
+        if self._connection is None or self._connection.closed:
+            await self._hang_up()
+            self._connection = await psycopg.AsyncConnection.connect(self._address, autocommit=True, **SETTINGS)
+        return self._connection
+
+    async def _hang_up(self) -> None:
+        connection, self._connection, self._is_seen = self._connection, None, False
+        if connection is not None:
+            with contextlib.suppress(psycopg.Error, OSError):
+                await connection.close()
+
+    def _note(self, *, answers: bool, why: object = None) -> None:
+        if self._answers and not answers:
+            log.warning("Prefect's database takes no reports: %s. Prefect is told over its API.", str(why).strip())
+        elif answers and not self._answers:
+            log.warning("Prefect's database takes reports again")
+        self._answers = answers
+
+
+@dataclass(slots=True)
+class Written:
+    """What one transaction wrote."""
+
+    met: set[UUID] = field(default_factory=set)
+    """The runs that are there and that nobody else had locked."""
+    told: set[UUID] = field(default_factory=set)
+    """Those of them whose reports are all told."""
+    changes: list[Change] = field(default_factory=list)
+
+
+async def _write(connection: "psycopg.AsyncConnection[Any]", reports: Mapping[UUID, Sequence[Report]]) -> Written:
+    written = Written()
+    last: list[PrefectRun] = []
+    async with connection.cursor(row_factory=class_row(PrefectRun)) as cursor:
+        await cursor.execute(READ, [list(reports)])
+        for run in await cursor.fetchall():
+            written.met.add(run.id)
+            lived = after_each(run, reports[run.id])
+            if lived is None:
+                continue
+            written.told.add(run.id)
+            written.changes += zip((run, *lived), lived, strict=False)
+            last += lived[-1:]
+        if last:
+            states = _columns_of_states(after for _, after in written.changes)
+            await cursor.execute(INSERT_STATES, [STATE_DETAILS, *states])
+            await cursor.execute(UPDATE_RUNS, _columns_of_runs(last))
+    return written
+
+
+def _columns_of_states(runs: Iterable[PrefectRun]) -> list[list[Any]]:
+    of = "state_id id state_type state_name state_message state_timestamp"
+    return _columns(runs, of.split())
+
+
+def _columns_of_runs(runs: Iterable[PrefectRun]) -> list[list[Any]]:
+    of = "id state_id state_type state_name state_timestamp run_count start_time end_time total_run_time"
+    return _columns(runs, of.split())
+
+
+def _columns(runs: Iterable[PrefectRun], names: Sequence[str]) -> list[list[Any]]:
+    rows = list(runs)
+    return [[getattr(row, name) for row in rows] for name in names]
+
+
+def libpq_address(database_url: str) -> str:
+    """The address without SQLAlchemy's driver. Pure.
+
+    Raises:
+        Unproven: it is not one of PostgreSQL.
+    """
+    scheme, _, rest = database_url.partition("://")
+    if scheme.partition("+")[0] not in ("postgresql", "postgres"):
+        raise Unproven(f"{PREFECT_DATABASE_URL} is not an address of PostgreSQL")
+    return f"postgresql://{rest}"
