@@ -22,6 +22,30 @@ def test_those_that_wait_longest_are_told_first(session: Session) -> None:
     assert [desired.task_id for desired in sync.unsynced(session, limit=1)] == [early]
 
 
+def test_edits_and_new_tasks_take_turns_and_what_was_deleted_has_the_rest(session: Session) -> None:
+    new = [create(session, name=f"new {n}", now=NOW - minutes(9 - n)) for n in range(3)]
+    edited = [create(session, name=f"edited {n}") for n in range(3)]
+    deleted = [create(session, name=f"deleted {n}") for n in range(20)]
+    for task_id in edited + deleted:
+        record(session, task_id, 1, uuid4())
+    for n, task_id in enumerate(edited):
+        edit(session, task_id, description="changed", now=NOW + minutes(n))
+    for task_id in deleted:
+        tasks.delete_task(session, task_id, actor="anna", now=NOW + minutes(5))
+    newest_edit_first = [edited[2], new[0], edited[1], new[1], edited[0], new[2]]
+    assert unsynced(session)[:6] == newest_edit_first
+    assert set(unsynced(session)[6:]) == set(deleted)
+
+
+def test_many_new_tasks_do_not_keep_what_was_deleted_for_ever(session: Session) -> None:
+    gone = create(session, name="gone")
+    record(session, gone, 1, uuid4())
+    tasks.delete_task(session, gone, actor="anna", now=NOW)
+    for n in range(15):
+        create(session, name=f"new {n}")
+    assert unsynced(session).index(gone) == 10
+
+
 def test_a_version_that_was_made_while_the_old_one_was_told_stays_to_be_told(session: Session) -> None:
     task_id = create(session)
     edit(session, task_id, description="made meanwhile")
