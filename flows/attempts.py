@@ -17,7 +17,7 @@ KILL_AFTER_SECONDS = 10
 """How long a process group may go on after SIGTERM before it gets SIGKILL."""
 
 CANCEL_SIGNAL = signal.SIGUSR1
-"""Tells the process of a flow that the SIGTERM that follows is a cancellation."""
+"""Tells the process of a flow that it is cancelled: it sends SIGTERM to its group by itself then."""
 
 
 @dataclass(frozen=True, slots=True)

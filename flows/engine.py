@@ -127,7 +127,13 @@ async def _awaited(running: Any, *, is_generator: bool) -> None:
 def _leave_sigterm_to_worker() -> None:
     """The worker tells Prefect what its SIGTERM means, but a cancellation is the engine's, with the flow's hooks."""
     control_listener._set_intent("relinquish")
-    signal.signal(CANCEL_SIGNAL, lambda *_: control_listener._set_intent("cancel"))
+    signal.signal(CANCEL_SIGNAL, _cancel)
+
+
+def _cancel(*_: object) -> None:
+    control_listener._set_intent("cancel")
+    # From here, because of two signals that the worker sends the second may arrive first, at another thread.
+    os.killpg(0, signal.SIGTERM)
 
 
 def _log_to(report: TextIO) -> None:

@@ -197,7 +197,7 @@ async def follow(
 ) -> Ending:
     """Waits for the end, or makes one when the time is over or `cancel` is set; kills all when itself cancelled.
 
-    `cancel_signal` goes to the process alone, before SIGTERM goes to its group, when that is because of `cancel`.
+    `cancel_signal` goes to the process alone, instead of SIGTERM to its group, when that is because of `cancel`.
     """
     ended = asyncio.ensure_future(group.wait())
     cancelled = asyncio.ensure_future(cancel.wait())
@@ -206,9 +206,7 @@ async def follow(
         stopped = None
         if not ended.done():
             stopped = RunState.CANCELLED if cancel.is_set() else RunState.TIMED_OUT
-            if cancel.is_set() and cancel_signal is not None:
-                os.kill(group.pid, cancel_signal)
-            await _stop(group.pid, ended)
+            await _stop(group.pid, ended, cancel_signal if cancel.is_set() else None)
         await pipes.drain(PIPE_GRACE_SECONDS)
         return Ending(await ended, stopped)
     except asyncio.CancelledError:
@@ -220,10 +218,13 @@ async def follow(
         await asyncio.gather(ended, cancelled, return_exceptions=True)
 
 
-async def _stop(pid: int, ended: "asyncio.Future[int]") -> None:
-    """SIGTERM to the group, and SIGKILL to whoever is left of it."""
+async def _stop(pid: int, ended: "asyncio.Future[int]", cancel_signal: signal.Signals | None) -> None:
+    """SIGTERM to the group, or the process's own signal to it, and SIGKILL to whoever is left of the group."""
     deadline = time.monotonic() + KILL_AFTER_SECONDS
-    send(pid, signal.SIGTERM)
+    if cancel_signal is None:
+        send(pid, signal.SIGTERM)
+    else:
+        os.kill(pid, cancel_signal)
     while time.monotonic() < deadline and _is_alive(pid):
         # The group outlives its leader for as long as the leader's children need to finish.
         await asyncio.sleep(_GROUP_POLL_SECONDS)

@@ -106,11 +106,20 @@ def test_a_run_that_is_cancelled_in_prefect_before_it_began_was_never_run(world:
     assert row.outcome == Outcome.CANCELLED
 
 
-def test_our_key_of_a_cron_run_is_the_one_that_prefects_scheduler_uses(world: World) -> None:
+def test_our_key_of_a_cron_run_is_the_one_that_prefects_scheduler_uses(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     often = {"kind": "cron", "cron": "* * * * * */10", "timezone": "Asia/Kathmandu"}
     task = world.deployed(schedule=often)
-    serve(world, now())
-    ours = {run["idempotency_key"] for run in flow_runs(world, task.deployment_id)}
+    ours: set[str] = set()
+    create = world.prefect.create_flow_run
+
+    def noted(deployment_id: UUID, *, at: datetime, key: str) -> FlowRun:
+        ours.add(key)
+        return create(deployment_id, at=at, key=key)
+
+    monkeypatch.setattr(world.prefect, "create_flow_run", noted)
+    serving.serve(world.catalogue, world.prefect, [], now=now())
     assert ours
     world.call("POST", f"/deployments/{task.deployment_id}/schedule", {"min_runs": 20})
     found = flow_runs(world, task.deployment_id)
