@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import case, func, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import case, exists, func, or_, select, update
+from sqlalchemy.orm import Session, aliased
 
 from db.notifications import Topic, notify, of
 from db.specs import AnyTask, parse_task
@@ -42,14 +42,17 @@ def unsynced(session: Session, *, limit: int = 100) -> list[Desired]:
 
     Edits of tasks that Prefect has, the newest first, take turns with new tasks, first what is due soon and then what
     waits longest, so that however many there are of the one, the other goes on. What was deleted is not due any more
-    and has the rest of the time: a turn in ten.
+    and has the rest of the time: a turn in ten. But where another task has its name now, it makes room first.
     """
+    heir = aliased(Task)
+    in_the_way = Task.deleted_at.is_not(None) & exists().where(heir.name == Task.name, heir.deleted_at.is_(None))
     lane = case((Task.deleted_at.is_not(None), DELETED), (TaskStatus.deployment_id.is_not(None), EDITED), else_=NEW)
     due = (DueTime.task_id == Task.id, DueTime.outcome == Outcome.PENDING, DueTime.due_at < func.now() + SOON)
     due_at = select(func.min(DueTime.due_at)).where(*due).scalar_subquery()
     first = (case((lane == EDITED, Task.updated_at)).desc(), due_at.nulls_last(), Task.updated_at)
-    turn = func.row_number().over(partition_by=lane, order_by=first) * case((lane == DELETED, 10), else_=1)
-    query = _desired().where(~TaskStatus.synced, TaskStatus.sync_error.is_(None)).order_by(None).order_by(turn, lane)
+    turn = func.row_number().over(partition_by=lane, order_by=first)
+    weighed = case((in_the_way, 0), (lane == DELETED, turn * 10), else_=turn)
+    query = _desired().where(~TaskStatus.synced, TaskStatus.sync_error.is_(None)).order_by(None).order_by(weighed, lane)
     return [_read(row) for row in session.execute(query.limit(limit))]
 
 
