@@ -20,12 +20,9 @@ from db.due_times import is_foreign
 from db.policies import ON_TIME, Situation, refusal, waits
 from db.runs import RunKey
 from db.specs import AnyTask, parse_task
-from db.starts import Start, begin_due_times, start_many
-from db.states import ACTIVE_STATES, Outcome, Overlap, Reason, Trigger
+from db.starts import Start, start_many
+from db.states import ACTIVE_STATES, LEDGER_TRIGGERS, Outcome, Overlap, Reason, Trigger
 from db.tables import DueTime, Run, Task, TaskStatus, Worker, table_of
-
-LEDGER_TRIGGERS = (Trigger.SCHEDULE, Trigger.CATCH_UP)
-"""Runs of these triggers execute a due time; the others were asked for by somebody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,9 +323,6 @@ def _take(
         return {}
     starts = {one.offer.run_id: _start_of(one, now=now) for one in candidates}
     attempts = start_many(session, list(starts.values()), worker_id=claimant.id, worker=claimant.name, started_at=now)
-    begun = [one for one in candidates if one.offer.run_id in attempts and one.offer.trigger in LEDGER_TRIGGERS]
-    if begun:
-        begin_due_times(session, [starts[one.offer.run_id] for one in begun], started_at=now)
     return {
         run_id: _claimed(session, one, starts[run_id], claimant, attempts.get(run_id), now=now)
         for run_id, one in ((one.offer.run_id, one) for one in candidates)

@@ -135,8 +135,15 @@ def show_as_last(session: Session, shown: Sequence[tuple[RunKey, UUID, RunState]
         "last", task_id=list(newest), run_id=[key.id for key in keys], due_at=[key.due_at for key in keys], state=states
     )
     session.execute(_SHOW_AS_LAST, values)
-    of_runs = [of(Topic.RUNS, key.id) for key, _, _ in shown]
-    notify(session, [Topic.RUNS, *of_runs, Topic.TASKS, *(of(Topic.TASKS, task_id) for task_id in newest)])
+    notify(session, topics_of((key, task_id) for key, task_id, _ in shown))
+
+
+def topics_of(changed: Iterable[tuple[RunKey, UUID]]) -> list[str]:
+    """What hints about changes of these runs, each with its task, are about."""
+    pairs = list(changed)
+    of_runs = (of(Topic.RUNS, key.id) for key, _ in pairs)
+    of_tasks = (of(Topic.TASKS, one) for one in dict.fromkeys(task_id for _, task_id in pairs))
+    return [Topic.RUNS, *of_runs, Topic.TASKS, *of_tasks]
 
 
 def _is(key: RunKey) -> tuple[Any, Any]:

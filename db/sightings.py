@@ -7,11 +7,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db import due_times, runs
-from db.claims import LEDGER_TRIGGERS, STOOD_DOWN, Offer
+from db.claims import STOOD_DOWN, Offer
 from db.due_times import is_foreign
 from db.partitions import newest_instant, oldest_instant
 from db.runs import Ending, RunKey
-from db.states import FINAL_STATES, RunState, Trigger
+from db.states import FINAL_STATES, LEDGER_TRIGGERS, RunState, Trigger
 from db.tables import Run, Task, TaskStatus
 
 

@@ -1,18 +1,19 @@
 """Starts: the moment at which runs become a worker's, each of them once, and many of them at once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Boolean, bindparam, text, update
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from db.arrays import INSTANTS, INTEGERS, TEXTS, UUIDS, as_it_is, as_they_are, given_rows, values_of
-from db.runs import RunKey, show_as_last
-from db.states import WAITING_STATES, Outcome, RunState
-from db.tables import DueTime, Run, table_of
+from db.arrays import values_of
+from db.notifications import notify
+from db.runs import RunKey, topics_of
+from db.states import LEDGER_TRIGGERS, WAITING_STATES, Outcome, RunState
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,66 +28,62 @@ class Start:
     held_at: datetime
 
 
-# Made once: to make them takes longer than to execute them.
-_RUNS, _DUE_TIMES = table_of(Run), table_of(DueTime)
-_OFFERED = given_rows(
-    "offered", id=UUIDS, due_at=INSTANTS, task_id=UUIDS, task_name=TEXTS, task_version=INTEGERS, trigger=TEXTS,
-    held_at=INSTANTS,
-)  # fmt: skip
-_TAKEN = {
-    "state": bindparam("state", type_=TEXTS),
-    "reported": bindparam("reported", type_=Boolean()),
-    "started_at": bindparam("started_at", type_=INSTANTS),
-    "worker_id": bindparam("worker_id", type_=UUIDS),
-    "worker": bindparam("worker", type_=TEXTS),
-}
-# As text, because SQLAlchemy makes a statement with ON CONFLICT anew every time.
-_INSERT = text(
-    "INSERT INTO runs (id, due_at, task_id, task_name, task_version, trigger, held_at,"
-    " state, reported, started_at, worker_id, worker)"
-    " SELECT offered.*, :state, :reported, :started_at, :worker_id, :worker FROM unnest("
-    "CAST(:offered_id AS uuid[]), CAST(:offered_due_at AS timestamptz[]), CAST(:offered_task_id AS uuid[]),"
-    " CAST(:offered_task_name AS text[]), CAST(:offered_task_version AS integer[]), CAST(:offered_trigger AS text[]),"
-    " CAST(:offered_held_at AS timestamptz[])) AS offered"
-    " ON CONFLICT DO NOTHING RETURNING id, attempt"
+def _among(values: Iterable[StrEnum]) -> str:
+    return ", ".join(f"'{value.value}'" for value in sorted(values))
+
+
+# One statement, because each one more is waited for between the due instant and the command. As text, because
+# SQLAlchemy makes a statement with ON CONFLICT anew every time. A run that waits was asked for before: a rerun stays
+# one, as the ledger's view of why it was made is older, so its trigger is left alone.
+_START = text(
+    f"""
+WITH offered AS (
+    SELECT * FROM unnest(
+        CAST(:offered_id AS uuid[]), CAST(:offered_due_at AS timestamptz[]), CAST(:offered_task_id AS uuid[]),
+        CAST(:offered_task_name AS text[]), CAST(:offered_task_version AS integer[]),
+        CAST(:offered_trigger AS text[]), CAST(:offered_held_at AS timestamptz[])
+    ) AS offered (id, due_at, task_id, task_name, task_version, trigger, held_at)
+), started AS (
+    INSERT INTO runs AS run (id, due_at, task_id, task_name, task_version, trigger, held_at,
+                             state, reported, started_at, worker_id, worker)
+    SELECT offered.*, '{RunState.RUNNING}', false, :started_at, :worker_id, :worker FROM offered
+    ON CONFLICT (id, due_at) DO UPDATE
+       SET state = excluded.state, reported = false, started_at = excluded.started_at,
+           worker_id = excluded.worker_id, worker = excluded.worker,
+           task_name = excluded.task_name, task_version = excluded.task_version, held_at = excluded.held_at
+     WHERE run.state IN ({_among(WAITING_STATES)}) AND run.cancel_requested_at IS NULL
+    RETURNING id, attempt
+), shown AS (
+    UPDATE task_status AS status
+       SET last_run_id = offered.id, last_due_at = offered.due_at, last_state = '{RunState.RUNNING}'
+      FROM offered JOIN started USING (id)
+     WHERE status.task_id = offered.task_id
+       AND (status.last_due_at IS NULL OR status.last_due_at <= offered.due_at)
+), begun AS (
+    UPDATE due_times
+       SET outcome = '{Outcome.RUNNING}', reason = NULL, run_id = offered.id, task_version = offered.task_version,
+           started_at = :started_at
+      FROM offered JOIN started USING (id)
+     WHERE due_times.task_id = offered.task_id AND due_times.due_at = offered.due_at
+       AND due_times.outcome = '{Outcome.PENDING}' AND offered.trigger IN ({_among(LEDGER_TRIGGERS)})
 )
-_TAKE_WAITING = (
-    update(_RUNS)
-    .where(_RUNS.c.id == _OFFERED.c.id, _RUNS.c.due_at == _OFFERED.c.due_at)
-    .where(_RUNS.c.state.in_(as_they_are(WAITING_STATES)), _RUNS.c.cancel_requested_at.is_(None))
-    # A rerun stays one: the ledger's view of why it was made is older, so the trigger is left alone.
-    .values(**_TAKEN, **{name: _OFFERED.c[name] for name in ("task_name", "task_version", "held_at")})
-    .returning(_RUNS.c.id, _RUNS.c.attempt)
-)
-_BEGUN = given_rows("begun", task_id=UUIDS, due_at=INSTANTS, run_id=UUIDS, version=INTEGERS)
-_BEGIN = (
-    update(_DUE_TIMES)
-    .where(_DUE_TIMES.c.task_id == _BEGUN.c.task_id, _DUE_TIMES.c.due_at == _BEGUN.c.due_at)
-    .where(_DUE_TIMES.c.outcome == as_it_is(Outcome.PENDING))
-    .values(
-        outcome=Outcome.RUNNING.value,
-        reason=None,
-        run_id=_BEGUN.c.run_id,
-        task_version=_BEGUN.c.version,
-        started_at=bindparam("started_at", type_=INSTANTS),
-    )
+SELECT id, attempt FROM started
+"""  # noqa: S608 - its values are names of our own
 )
 
 
 def start_many(
     session: Session, starts: Sequence[Start], *, worker_id: UUID, worker: str, started_at: datetime
 ) -> dict[UUID, int]:
-    """Takes runs for a worker, each once, and returns which attempt each is to begin with.
+    """Takes runs of different tasks for a worker, with the due times that they execute, each once.
 
-    Those are missing that were taken before, have ended, or are to be cancelled.
+    Returns which attempt each is to begin with. Those are missing that were taken before, have ended, or are to be
+    cancelled.
     """
-    taken = {"state": RunState.RUNNING.value, "reported": False, "started_at": started_at}
-    taken |= {"worker_id": worker_id, "worker": worker}
-    attempts = {row.id: row.attempt for row in session.execute(_INSERT, taken | _values(starts))}
-    rest = [one for one in starts if one.key.id not in attempts]
-    if rest:  # asked for before, or somebody else's
-        attempts |= {row.id: row.attempt for row in session.execute(_TAKE_WAITING, taken | _values(rest))}
-    show_as_last(session, [(one.key, one.task_id, RunState.RUNNING) for one in starts if one.key.id in attempts])
+    by = {"worker_id": worker_id, "worker": worker, "started_at": started_at}
+    attempts = {row.id: row.attempt for row in session.execute(_START, by | _values(starts))}
+    if attempts:
+        notify(session, topics_of((one.key, one.task_id) for one in starts if one.key.id in attempts))
     return attempts
 
 
@@ -101,15 +98,3 @@ def _values(starts: Sequence[Start]) -> dict[str, Any]:
         trigger=[one.trigger for one in starts],
         held_at=[one.held_at for one in starts],
     )
-
-
-def begin_due_times(session: Session, starts: Sequence[Start], *, started_at: datetime) -> None:
-    """These runs execute the due times that they are named after."""
-    begun = values_of(
-        "begun",
-        task_id=[one.task_id for one in starts],
-        due_at=[one.key.due_at for one in starts],
-        run_id=[one.key.id for one in starts],
-        version=[one.task_version for one in starts],
-    )
-    session.execute(_BEGIN, {**begun, "started_at": started_at})

@@ -85,6 +85,10 @@ class Trigger(StrEnum):
     PREFECT = "prefect"
 
 
+LEDGER_TRIGGERS = (Trigger.SCHEDULE, Trigger.CATCH_UP)
+"""Runs of these triggers execute a due time; the others were asked for by somebody."""
+
+
 class Outcome(StrEnum):
     """What became of a due time."""
 

@@ -10,7 +10,7 @@ import contextlib
 import json
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
@@ -120,10 +120,13 @@ Change = tuple[PrefectRun, PrefectRun]
 """A run before and after a report."""
 
 
-async def accelerator_of(database_url: str | None, prefect: PrefectServer) -> "Accelerator | None":
+async def accelerator_of(
+    database_url: str | None, prefect: PrefectServer, *, starting: Callable[[], bool] = lambda: False
+) -> "Accelerator | None":
     """The accelerator for Prefect's database; None, and a line in the log that says why, where it may not be used.
 
-    While the server or its database is away, it is there, and tells nothing.
+    While the server or its database is away, it is there, and tells nothing. `starting` says whether runs wait to be
+    started: events come after these.
     """
     if os.environ.get(SWITCH, "").lower() in ("off", "false", "0", "no"):
         log.info("The accelerator is not used: %s is off. Prefect is told over its API.", SWITCH)
@@ -133,7 +136,7 @@ async def accelerator_of(database_url: str | None, prefect: PrefectServer) -> "A
         return None
     accelerator = None
     try:
-        accelerator = Accelerator(database_url, prefect)
+        accelerator = Accelerator(database_url, prefect, starting=starting)
         await accelerator.prove()
     except (Unproven, psycopg.ProgrammingError) as error:
         log.warning("The accelerator is not used: %s. Prefect is told over its API.", error)
@@ -150,7 +153,9 @@ class OtherDatabase(Unproven):
 class Accelerator:
     """Writes what became of runs; what it leaves out is to be told over the API."""
 
-    def __init__(self, database_url: str, prefect: PrefectServer) -> None:
+    def __init__(
+        self, database_url: str, prefect: PrefectServer, *, starting: Callable[[], bool] = lambda: False
+    ) -> None:
         """
         Raises:
             Unproven: the address is not one of PostgreSQL.
@@ -161,7 +166,7 @@ class Accelerator:
         self._turn = asyncio.Lock()
         self._answers = True
         self._away_until = 0.0
-        self._proof, self._facts, self._outbox = Proof(prefect), Facts(), Outbox(prefect)
+        self._proof, self._facts, self._outbox = Proof(prefect), Facts(), Outbox(prefect, starting=starting)
         self._is_seen = False
         """Whether the server shows what is written over this connection."""
 

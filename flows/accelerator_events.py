@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,6 +12,7 @@ import httpx
 from flows.accelerator_facts import Fact
 from flows.accelerator_runs import PrefectRun
 from flows.prefect_server import PrefectAway, PrefectServer
+from flows.telling import give_way
 
 log = logging.getLogger(__name__)
 
@@ -101,8 +102,9 @@ def _creator(created_by: Mapping[str, Any]) -> list[dict[str, str]]:
 class Outbox:
     """Events on their way to Prefect: posted a moment behind the rows, in their order, kept while it is away."""
 
-    def __init__(self, prefect: PrefectServer) -> None:
-        self._prefect = prefect
+    def __init__(self, prefect: PrefectServer, *, starting: Callable[[], bool]) -> None:
+        """`starting` says whether runs wait to be started, which goes first."""
+        self._prefect, self._starting = prefect, starting
         self._waiting: deque[Event] = deque()
         self._posting: asyncio.Task[None] | None = None
         self._overflows = False
@@ -129,6 +131,7 @@ class Outbox:
     async def _post_all(self) -> None:
         while self._waiting:
             await asyncio.sleep(GATHER_SECONDS)
+            await give_way(self._starting)
             if not await self._post_next():
                 await asyncio.sleep(AGAIN_SECONDS)
 

@@ -15,6 +15,7 @@ from typing import Any
 from flows import environment
 from flows.libraries import REFUSALS
 from flows.processes import Process, send
+from flows.roster import Roster
 from flows.zygote import ANSWER, ask, read_answer
 
 READY_WITHIN_SECONDS = 60.0
@@ -52,6 +53,7 @@ class Zygote:
 
     def __init__(self, module: str, environ: Callable[[], Mapping[str, str]]) -> None:
         self._module, self._environ = module, environ
+        self._roster = Roster()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._forget_everything()
 
@@ -63,7 +65,6 @@ class Zygote:
         self._ready: asyncio.Future[int] | None = None
         self._answer: asyncio.Future[Child] | None = None
         self._ended: dict[int, asyncio.Future[int]] = {}
-        self._watched: set[int] = set()
         self._kept = self._is_loading = False
         self._restart: asyncio.Task[None] | None = None
 
@@ -117,15 +118,10 @@ class Zygote:
     @contextlib.contextmanager
     def guarding(self, pid: int) -> Iterator[None]:
         """Has the process group killed when the worker dies meanwhile, where this zygote was warmed."""
-        self._watched.add(pid)
         if self._kept and self._control is None:
             self._restart = asyncio.get_running_loop().create_task(self.warm())
-        self._tell(b"W", pid)
-        try:
+        with self._roster.holding(pid):
             yield
-        finally:
-            self._watched.discard(pid)
-            self._tell(b"F", pid)
 
     async def retire(self) -> None:
         """Closes it when the last of its children has ended."""
@@ -176,25 +172,17 @@ class Zygote:
             return
         ours, theirs = socket.socketpair()
         with theirs:
-            self._process = _started(theirs.fileno(), self._module, self._environ())
+            self._process = _started(theirs.fileno(), self._roster.descriptor, self._module, self._environ())
         ours.setblocking(False)
         self._control = ours
         loop = asyncio.get_running_loop()
         self._ready = loop.create_future()
         loop.add_reader(ours.fileno(), self._hear)
-        for pid in self._watched:
-            self._tell(b"W", pid)
         try:
             await asyncio.wait_for(self._ready, READY_WITHIN_SECONDS)
         except TimeoutError:
             self._lose()
             raise ZygoteDied from None
-
-    def _tell(self, kind: bytes, pid: int) -> None:
-        # Guarding is done as well as it can be; a dead zygote is noticed by the reader.
-        with contextlib.suppress(OSError):
-            if self._control is not None:
-                self._control.send(ask(kind, pid))
 
     def _hear(self) -> None:
         assert self._control is not None
@@ -248,11 +236,11 @@ class Zygote:
             self._loop = loop
 
 
-def _started(control: int, module: str, environ: Mapping[str, str]) -> Process:
+def _started(control: int, roster: int, module: str, environ: Mapping[str, str]) -> Process:
     started = subprocess.Popen(
-        [sys.executable, "-P", "-m", "flows.zygote", str(control), module],
+        [sys.executable, "-P", "-m", "flows.zygote", str(control), str(roster), module],
         stdin=subprocess.DEVNULL,
-        pass_fds=[control],
+        pass_fds=[control, roster],
         env=environ,
         start_new_session=True,
     )

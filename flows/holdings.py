@@ -24,8 +24,11 @@ from flows.telling import Teller
 
 log = logging.getLogger(__name__)
 
+READY_BEFORE = timedelta(milliseconds=5)
+"""So long before a run is due its claim is made ready: the task is locked, so that it cannot change any more."""
 AGAIN_AFTER_SECONDS = 0.5
 AGAIN_AFTER_AT_MOST_SECONDS = 5.0
+STARTING_SECONDS = 0.02
 LATE_AT_ONCE = 20
 SET_ASIDE_SECONDS = 60.0
 """How long a run that was not ours to execute is not asked for again, though Prefect still shows it as scheduled."""
@@ -56,7 +59,7 @@ class Holdings:
         self._room_made = room_made
         self._held: dict[UUID, Held] = {}
         self._set_aside: dict[UUID, float] = {}
-        self._being_claimed = 0
+        self._being_claimed, self._claimed_at = 0, float("-inf")
 
     @property
     def held(self) -> set[UUID]:
@@ -79,8 +82,8 @@ class Holdings:
 
     @property
     def starting(self) -> bool:
-        """Whether runs whose time has come are being claimed."""
-        return self._being_claimed > 0
+        """Whether runs whose time has come are being claimed, one after the other."""
+        return self._being_claimed > 0 or monotonic() - self._claimed_at < STARTING_SECONDS
 
     @property
     def claimed(self) -> list[UUID]:
@@ -146,7 +149,7 @@ class Holdings:
     async def _see_through(self, held: Held) -> None:
         run_id = held.offer.run_id
         try:
-            await until(held.offer.due_at)
+            await until(held.offer.due_at - READY_BEFORE)
             if not await self._is_left_to_another(held):
                 await self._claim_and_execute(held)
         except ClaimIsVoid:
@@ -176,6 +179,7 @@ class Holdings:
         again_after = AGAIN_AFTER_SECONDS
         while isinstance(answer := await self._claim(held), NotYet):
             await asyncio.sleep(again_after)
+            await until(held.offer.due_at - READY_BEFORE)  # for a clock that was set back
             again_after = min(again_after * 1.5, AGAIN_AFTER_AT_MOST_SECONDS)
         if isinstance(answer, StandDown):
             key = RunKey(held.offer.run_id, held.offer.due_at)
@@ -193,6 +197,7 @@ class Holdings:
                 answer = NotYet()
             finally:
                 self._being_claimed -= 1
+                self._claimed_at = monotonic()
             held.claimed = isinstance(answer, Claimed)
             if not isinstance(answer, NotYet):
                 self._set_aside[held.offer.run_id] = monotonic() + SET_ASIDE_SECONDS

@@ -4,16 +4,18 @@ import asyncio
 import logging
 import os
 import socket
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 from typing import TypeVar
 from uuid import UUID, uuid4
 
 from sqlalchemy.orm import Session
 
 from db import claims, finishes, logs, runs, workers
-from db.claims import Answer, Claimant, Offer, Wanted
+from db.claims import Answer, Claimant, NotYet, Offer, Wanted
 from db.clock import Clock
 from db.engine import Catalogue
 from db.errors import CatalogueUnavailable
@@ -30,6 +32,8 @@ AGAIN_SECONDS = 1.0
 CLAIMED_AT_ONCE = 50
 """While so many are claimed, those before them are started."""
 FINISHED_AT_ONCE = 200
+HELD_AT_MOST = timedelta(seconds=0.1)
+"""So long a task may be locked before its run is due."""
 
 T = TypeVar("T")
 
@@ -102,12 +106,19 @@ class Records:
         await self._do(lambda session: workers.stop(session, self.claimant.id, now=now()))
 
     async def claim(self, offer: Offer, *, held_at: datetime) -> Answer:
-        """Takes the offered run, or says why not."""
+        """Takes the offered run, never before it is due, or says why not.
+
+        It may be asked for some milliseconds earlier: so long the task is held.
+        """
         return await self._claims(Wanted(offer, held_at))
 
     async def _claim_all(self, wanted: Sequence[Wanted]) -> Sequence[Answer]:
-        claimant = self.claimant
-        answers = await self._do(lambda session: claims.claim_many(session, wanted, claimant, clock=now))
+        claimant, due_at = self.claimant, max(one.offer.due_at for one in wanted)
+        clock = partial(instant_not_before, due_at)
+        try:
+            answers = await self._do(lambda session: claims.claim_many(session, wanted, claimant, clock=clock))
+        except ClockSetBack:
+            return [NotYet()] * len(wanted)
         return [answers[one.offer.run_id] for one in wanted]
 
     async def is_taken(self, run_id: UUID) -> bool:
@@ -151,6 +162,23 @@ class Records:
     async def cancel_requested(self) -> Sequence[UUID]:
         """The runs of this worker that somebody wants cancelled."""
         return await self._do(lambda session: runs.cancel_requested_of(session, self.claimant.id))
+
+
+class ClockSetBack(Exception):
+    """What was about to be due is due much later now."""
+
+
+def instant_not_before(due_at: datetime) -> datetime:
+    """The present instant, once it is not before another one. Sleeps until then, finer than an event loop can.
+
+    Raises:
+        ClockSetBack: that would be for too long, while others wait for the task.
+    """
+    while (present := now()) < due_at:
+        if due_at - present > HELD_AT_MOST:
+            raise ClockSetBack
+        time.sleep((due_at - present).total_seconds())
+    return present
 
 
 async def insist(call: Callable[[], Awaitable[T]]) -> T:

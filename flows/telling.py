@@ -113,7 +113,7 @@ class Teller:
     async def _tell_in_batches(self, accelerator: InBatches) -> None:
         while self._unassigned:
             await asyncio.sleep(BREATH_SECONDS)
-            await self._give_way()
+            await give_way(self._starting)
             run_ids = [self._unassigned.popleft() for _ in range(min(IN_A_BATCH, len(self._unassigned)))]
             reports = {run_id: tuple(self._untold[run_id]) for run_id in run_ids}
             told = await accelerator.tell(reports)
@@ -150,7 +150,7 @@ class Teller:
     async def _tell_next(self, untold: list[Report]) -> None:
         while True:
             async with self._turns:
-                await self._give_way()
+                await give_way(self._starting)
                 report, skipped = coalesced(untold)
                 try:
                     wait_seconds = await self._tell_once(with_times(report, skipped, now=now()))
@@ -178,16 +178,18 @@ class Teller:
 
     # For both.
 
-    async def _give_way(self) -> None:
-        until = monotonic() + GIVE_WAY_SECONDS
-        while self._starting() and monotonic() < until:
-            await asyncio.sleep(0.05)
-
     async def _mark(self, reports: Sequence[Report]) -> None:
         try:
             await asyncio.gather(*(self._records.mark_reported(report.key, report.state) for report in reports))
         except CatalogueUnavailable:
             log.debug("That %d runs are told is not noted: they will be told twice", len(reports))
+
+
+async def give_way(starting: Callable[[], bool]) -> None:
+    """Returns when no runs wait to be started, or when that takes too long."""
+    until = monotonic() + GIVE_WAY_SECONDS
+    while starting() and monotonic() < until:
+        await asyncio.sleep(0.05)
 
 
 def coalesced(untold: Sequence[Report]) -> tuple[Report, Sequence[Report]]:

@@ -1,14 +1,14 @@
 """The zygote: a process that has loaded what children need, forks one for each attempt, and outlives no worker.
 
-`python -P -m flows.zygote <descriptor> <module>`: the descriptor is a stream socket to the worker, the module says in
-`main(request, report)` what a child does. Here is the standard library only, so that a fork copies little.
+`python -P -m flows.zygote <socket> <roster> <module>`: a stream socket to the worker and its roster of process groups,
+both as descriptors; the module says in `main(request, report)` what a child does. Here is the standard library only, so
+that a fork copies little.
 
 The worker sends records of five bytes: `S` and a number, with four descriptors (request, stdout, stderr, report), asks
-for a child; `L`, with one descriptor, to load libraries ahead (see `flows.libraries`); `W` and a process group asks to
-kill it when the worker dies, `F` to forget it. The zygote answers with records of nine bytes: `R` ready, or why it
-cannot load them, `P` number and pid, `E` number and errno, `O` that its libraries are old and there is no child, `X`
-pid and exit code. When the socket ends, the worker is dead, and everything that it started is killed: a process that
-nobody watches must not go on.
+for a child; `L`, with one descriptor, to load libraries ahead (see `flows.libraries`). The zygote answers with records
+of nine bytes: `R` ready, or why it cannot load them, `P` number and pid, `E` number and errno, `O` that its libraries
+are old and there is no child, `X` pid and exit code. When the socket ends, the worker is dead, and everything that it
+started, here or by itself, is killed: a process that nobody watches must not go on.
 """
 
 import atexit
@@ -27,6 +27,7 @@ import time
 from collections.abc import Sequence
 from typing import IO, Any, NoReturn, TextIO
 
+from flows import roster
 from flows.libraries import Libraries, exit_of_c, settle
 
 ASK = 5
@@ -51,10 +52,9 @@ def read_answer(record: bytes) -> tuple[bytes, int, int]:
 class Zygote:
     """The parent of all children."""
 
-    def __init__(self, control: socket.socket, module: Any, libraries: Libraries) -> None:
-        self._control, self._module, self._libraries = control, module, libraries
+    def __init__(self, control: socket.socket, roster: int, module: Any, libraries: Libraries) -> None:
+        self._control, self._roster, self._module, self._libraries = control, roster, module, libraries
         self._children: set[int] = set()
-        self._watched: set[int] = set()
         self._wake_reading, self._wake_writing = os.pipe()
 
     def serve(self) -> None:
@@ -102,12 +102,8 @@ class Zygote:
         kind, number = record[:1], int.from_bytes(record[1:], "big")
         if kind == b"S":
             self._answer_with_a_child(number, descriptors)
-        elif kind == b"L":
-            self._load(descriptors[0])
-        elif kind == b"W":
-            self._watched.add(number)
         else:
-            self._watched.discard(number)
+            self._load(descriptors[0])
         return True
 
     def _load(self, descriptor: int) -> None:
@@ -143,12 +139,13 @@ class Zygote:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         self._control.close()
+        os.close(self._roster)
         os.close(self._wake_reading)
         os.close(self._wake_writing)
         _live(self._module, self._libraries, descriptors)
 
     def _kill_all(self) -> None:
-        for group in self._children | self._watched:
+        for group in self._children | roster.read(self._roster):
             with contextlib.suppress(OSError):
                 os.killpg(group, signal.SIGKILL)
 
@@ -229,11 +226,13 @@ def _parts(stream: TextIO) -> tuple[IO[Any], ...]:
 
 def main() -> NoReturn:
     control = socket.socket(fileno=int(sys.argv[1]))
-    control.set_inheritable(False)
-    module = importlib.import_module(sys.argv[2])
+    groups = int(sys.argv[2])
+    for descriptor in (control.fileno(), groups):
+        os.set_inheritable(descriptor, False)
+    module = importlib.import_module(sys.argv[3])
     libraries = Libraries()
     settle()
-    Zygote(control, module, libraries).serve()
+    Zygote(control, groups, module, libraries).serve()
     # What the libraries would do at the end of a process is not asked for here.
     os._exit(0)
 

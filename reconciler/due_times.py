@@ -10,13 +10,13 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from db import due_times
-from db.claims import LEDGER_TRIGGERS, trigger_of
+from db.claims import trigger_of
 from db.due_times import Expected
 from db.engine import Catalogue
 from db.notifications import Topic, notify
 from db.policies import ON_TIME, Refusal, Situation, refusal
 from db.schedules import Cron, Once
-from db.states import Overlap, Reason, Trigger
+from db.states import LEDGER_TRIGGERS, Overlap, Reason, Trigger
 from db.sync import Desired
 from reconciler.prefect import FlowRun, Prefect, PrefectRefused
 

@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from db import run_requests, runs, sightings, workers
-from db.claims import LEDGER_TRIGGERS, Offer, trigger_of
+from db.claims import Offer, trigger_of
 from db.engine import Catalogue
 from db.runs import Ending, RunKey
 from db.sightings import Sighting
-from db.states import ACTIVE_STATES, FINAL_STATES, IN_PREFECT, RunState, Trigger
+from db.states import ACTIVE_STATES, FINAL_STATES, IN_PREFECT, LEDGER_TRIGGERS, RunState, Trigger
 from db.tables import Run
 from reconciler.prefect import FlowRun, Prefect, PrefectRefused
 
