@@ -1,17 +1,16 @@
 """The ledger: a row for every instant at which a task was due, and what became of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, case, delete, func, or_, select, tuple_, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, CursorResult, case, delete, func, or_, select, text, tuple_, update
 from sqlalchemy.orm import Session, aliased
 
-from db.arrays import as_it_is
+from db.arrays import INSTANTS, UUIDS, as_it_is, rows_of, values_of
 from db.errors import BadCursor
 from db.notifications import Topic, notify, of
 from db.pages import Page, decode_cursor, encode_cursor
@@ -33,6 +32,13 @@ FOREIGN = "foreign"
 """The applied schedule of a deployment that Prefect alone can follow: its runs are nobody's due times."""
 EXTENDED_AT_ONCE = 10
 """Tasks in one transaction: claims of theirs wait until it is over."""
+# As text, because SQLAlchemy makes a statement with ON CONFLICT anew every time.
+_ADD_PENDING = text(
+    "INSERT INTO due_times (task_id, due_at, task_version, outcome)"
+    " SELECT task_id, due_at, task_version, :outcome FROM unnest("
+    "CAST(:new_task_id AS uuid[]), CAST(:new_due_at AS timestamptz[]), CAST(:new_task_version AS integer[]))"
+    " AS new (task_id, due_at, task_version) ON CONFLICT DO NOTHING"
+)
 PLANNED_FOR_EVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
@@ -65,19 +71,20 @@ def plan(task: AnyTask, *, after: datetime, now: datetime) -> Planned:
 def write_ahead(session: Session, task_id: UUID, task: AnyTask, *, version: int, after: datetime, now: datetime) -> int:
     """Writes the pending rows later than `after`, notes how far they reach, and returns how many are new."""
     planned = plan(task, after=after, now=now)
-    added = _add_pending(session, task_id, version, planned.due_at)
+    added = _add_pending(session, {(task_id, version): planned.due_at})
     session.execute(update(TaskStatus).where(TaskStatus.task_id == task_id).values(planned_until=planned.until))
     return added
 
 
-def _add_pending(session: Session, task_id: UUID, version: int, instants: Sequence[datetime]) -> int:
-    if not instants:
+def _add_pending(session: Session, instants: Mapping[tuple[UUID, int], Sequence[datetime]]) -> int:
+    """Adds what is missing of these due times, each of a task and its version."""
+    rows = [(*key, at) for key, due_at in instants.items() for at in due_at]
+    if not rows:
         return 0
-    rows = [
-        {"task_id": task_id, "due_at": at, "task_version": version, "outcome": Outcome.PENDING.value} for at in instants
-    ]
-    added = session.execute(insert(DueTime).values(rows).on_conflict_do_nothing().returning(DueTime.due_at))
-    return len(added.all())
+    task_ids, versions, due_at = zip(*rows, strict=True)
+    new = values_of("new", task_id=task_ids, task_version=versions, due_at=due_at)
+    added = session.execute(_ADD_PENDING, new | {"outcome": Outcome.PENDING.value})
+    return cast("CursorResult[Any]", added).rowcount
 
 
 def rewrite(session: Session, task_id: UUID, task: AnyTask, *, version: int, now: datetime, catch_past: bool) -> None:
@@ -94,7 +101,7 @@ def rewrite(session: Session, task_id: UUID, task: AnyTask, *, version: int, now
         if task.schedule.at < oldest_instant(now):
             message = "This moment is too long ago to be caught up with. Choose one within the last three months."
             raise InvalidTask([FieldError(field="schedule.at", message=message)])
-        _add_pending(session, task_id, version, [task.schedule.at])
+        _add_pending(session, {(task_id, version): [task.schedule.at]})
 
 
 def complete(session: Session, task: Task, *, now: datetime) -> None:
@@ -167,19 +174,41 @@ def extend(session: Session, *, now: datetime, limit: int = EXTENDED_AT_ONCE) ->
 
     After an outage it goes on where the ledger ended, so that what passed meanwhile has its rows, too.
     """
-    soon = or_(TaskStatus.planned_until.is_(None), TaskStatus.planned_until < now + HORIZON / 2)
-    due = session.execute(
-        select(Task, TaskStatus.planned_until)
+    ending = {row.Task.id: row for row in session.execute(_ending_before(now + HORIZON / 2).limit(limit))}
+    if not ending:
+        return 0
+    plans = {task_id: _next_of(row, now=now) for task_id, row in ending.items()}
+    # Locked only now, because claims wait meanwhile. What was changed since is left to the next time.
+    locked = _ledger_ends().where(Task.id.in_(ending)).with_for_update(key_share=True, skip_locked=True)
+    held = [
+        row.id
+        for row in session.execute(locked)
+        if (row.version, row.planned_until) == (ending[row.id].version, ending[row.id].planned_until)
+    ]
+    _add_pending(session, {(task_id, ending[task_id].version): plans[task_id].due_at for task_id in held})
+    ends = rows_of("ends", task_id=(UUIDS, held), until=(INSTANTS, [plans[task_id].until for task_id in held]))
+    session.execute(update(TaskStatus).where(TaskStatus.task_id == ends.c.task_id).values(planned_until=ends.c.until))
+    return len(held)
+
+
+def _ending_before(instant: datetime) -> Any:
+    soon = or_(TaskStatus.planned_until.is_(None), TaskStatus.planned_until < instant)
+    return (
+        select(Task, Task.version, TaskStatus.planned_until)
         .join(TaskStatus, TaskStatus.task_id == Task.id)
         .where(Task.deleted_at.is_(None), soon)
         .order_by(TaskStatus.planned_until.nulls_first())
-        .limit(limit)
-        .with_for_update(of=[Task, TaskStatus], key_share=True, skip_locked=True)
-    ).all()
-    for task, planned_until in due:
-        after = max(planned_until or task.created_at, oldest_instant(now))
-        write_ahead(session, task.id, parse_task(task.spec), version=task.version, after=after, now=now)
-    return len(due)
+        .execution_options(populate_existing=True)
+    )
+
+
+def _ledger_ends() -> Any:
+    return select(Task.id, Task.version, TaskStatus.planned_until).join(TaskStatus, TaskStatus.task_id == Task.id)
+
+
+def _next_of(row: Any, *, now: datetime) -> Planned:
+    after = max(row.planned_until or row.Task.created_at, oldest_instant(now))
+    return plan(parse_task(row.Task.spec), after=after, now=now)
 
 
 @dataclass(frozen=True, slots=True)

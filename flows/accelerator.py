@@ -2,7 +2,7 @@
 
 Prefect's schema and rules are its own affair. So this writes only behind the catalogue's claim, only what its tests
 prove to be what Prefect's API writes, and only for the versions that they prove it on. Whatever else there is, is told
-over the API.
+over the API. What waits is read there, too, once it is seen that the server has this very database.
 """
 
 import asyncio
@@ -10,10 +10,11 @@ import contextlib
 import json
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import httpx
@@ -21,14 +22,17 @@ import psycopg
 from psycopg import errors
 from psycopg.rows import class_row
 
+from flows import accelerator_reads
 from flows.accelerator_events import Event, Outbox, event_of
 from flows.accelerator_facts import Facts
 from flows.accelerator_proof import PREFECT_DATABASE_URL, Proof, Unproven
 from flows.accelerator_runs import PrefectRun, after_each
-from flows.prefect_server import PrefectAway, PrefectServer
+from flows.prefect_server import Offered, PrefectAway, PrefectServer
 from flows.telling import Report
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 SWITCH = "DUETIME_ACCELERATOR"
 SEE_SECONDS = 3.0
@@ -163,6 +167,7 @@ class Accelerator:
         self._address = libpq_address(database_url)
         self._prefect = prefect
         self._connection: psycopg.AsyncConnection[Any] | None = None
+        self._reading: psycopg.AsyncConnection[Any] | None = None
         self._turn = asyncio.Lock()
         self._answers = True
         self._away_until = 0.0
@@ -194,6 +199,30 @@ class Accelerator:
                 log.exception("The accelerator could not write the reports of %d runs", len(reports) - len(told))
             return told
 
+    async def scheduled(self, *, before: datetime, besides: Collection[UUID] = ()) -> list[Offered] | None:
+        """What `PrefectServer.scheduled` would answer; None where that is to be asked. Never raises."""
+        return await self._read(
+            lambda connection: accelerator_reads.scheduled(connection, self._prefect, before=before, besides=besides)
+        )
+
+    async def count_scheduled(self, run_ids: Collection[UUID]) -> int | None:
+        """What `PrefectServer.count_scheduled` would answer; None where that is to be asked. Never raises."""
+        return await self._read(lambda connection: accelerator_reads.count_scheduled(connection, run_ids))
+
+    async def _read(self, query: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]]) -> T | None:
+        if not (self._is_seen and self._proof.holds()):
+            return None
+        try:
+            if self._reading is None or self._reading.closed:
+                self._reading = await self._connect()
+            await self._proof.check(self._reading)
+            return await query(self._reading)
+        except (Unproven, *UNREACHABLE) as error:
+            log.debug("Prefect's runs are read over its API: %s", error)
+        except Exception:
+            log.exception("Prefect's runs could not be read from its database")
+        return None
+
     async def prove(self) -> None:
         """Returns where this Prefect may be written to, or nobody can tell now.
 
@@ -212,6 +241,7 @@ class Accelerator:
         await self._proof.close()
         async with self._turn:
             await self._hang_up()
+            await _close(self._reading)
         await self._outbox.close()
 
     # One batch.
@@ -275,14 +305,15 @@ class Accelerator:
     async def _connected(self) -> "psycopg.AsyncConnection[Any]":
         if self._connection is None or self._connection.closed:
             await self._hang_up()
-            self._connection = await psycopg.AsyncConnection.connect(self._address, autocommit=True, **SETTINGS)
+            self._connection = await self._connect()
         return self._connection
+
+    async def _connect(self) -> "psycopg.AsyncConnection[Any]":
+        return await psycopg.AsyncConnection.connect(self._address, autocommit=True, **SETTINGS)
 
     async def _hang_up(self) -> None:
         connection, self._connection, self._is_seen = self._connection, None, False
-        if connection is not None:
-            with contextlib.suppress(psycopg.Error, OSError):
-                await connection.close()
+        await _close(connection)
 
     def _note(self, *, answers: bool, why: object = None) -> None:
         if self._answers and not answers:
@@ -290,6 +321,12 @@ class Accelerator:
         elif answers and not self._answers:
             log.warning("Prefect's database takes reports again")
         self._answers = answers
+
+
+async def _close(connection: "psycopg.AsyncConnection[Any] | None") -> None:
+    if connection is not None:
+        with contextlib.suppress(psycopg.Error, OSError):
+            await connection.close()
 
 
 @dataclass(slots=True)

@@ -54,7 +54,7 @@ class PrefectServer:
     def __init__(self, *, pool: str, queues: Sequence[str]) -> None:
         self.pool, self.queues = pool, list(queues)
         self._http = _client()
-        self._priorities: dict[str, int] = {}
+        self._priorities: dict[UUID | None, int] = {}
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -110,7 +110,7 @@ class PrefectServer:
         """Whether somebody limits or pauses the pool or one of its queues; it reads their priorities, too."""
         pool = await self._call("GET", f"/work_pools/{quote(self.pool)}")
         queues = await self._call("POST", f"/work_pools/{quote(self.pool)}/queues/filter", {"limit": PAGE})
-        self._priorities = {queue["id"]: queue["priority"] for queue in queues}
+        self._priorities = {UUID(queue["id"]): queue["priority"] for queue in queues}
         return any(one["is_paused"] or one["concurrency_limit"] is not None for one in (pool, *queues))
 
     async def stopped_among(self, run_ids: Sequence[UUID]) -> list[UUID]:
@@ -142,13 +142,25 @@ class PrefectServer:
         await self._call("POST", "/logs/", list(lines))
 
     def _offered(self, run: dict[str, Any]) -> Offered:
-        offer = Offer(
-            run_id=UUID(run["id"]),
+        queue_id = run["work_queue_id"]
+        return self.offered(
+            id=UUID(run["id"]),
             deployment_id=UUID(run["deployment_id"]),
             due_at=datetime.fromisoformat(run["expected_start_time"]),
-            trigger=trigger_of(run["idempotency_key"] or "", auto_scheduled=bool(run["auto_scheduled"])),
+            key=run["idempotency_key"],
+            auto_scheduled=run["auto_scheduled"],
+            parameters=run["parameters"],
+            queue_id=UUID(queue_id) if queue_id else None,
         )
-        return Offered(offer, run["parameters"] or {}, self._priorities.get(run["work_queue_id"], 1))
+
+    def offered(
+        self, *, id: UUID, deployment_id: UUID, due_at: datetime, key: str | None, auto_scheduled: bool | None,
+        parameters: dict[str, Any] | None, queue_id: UUID | None,
+    ) -> Offered:  # fmt: skip
+        """A run as Prefect has it, as an offer."""
+        trigger = trigger_of(key or "", auto_scheduled=bool(auto_scheduled))
+        priority = self._priorities.get(queue_id, 1)
+        return Offered(Offer(id, deployment_id, due_at, trigger), parameters or {}, priority)
 
     async def _call(self, method: str, path: str, json: Any = None) -> Any:
         try:

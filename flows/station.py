@@ -72,9 +72,10 @@ class Station:
         """Works until it is cancelled; then what waits is handed back and what runs may finish within the grace."""
         await insist(self._records.register)
         await kinds.warm_up()
-        accelerator = self._teller.accelerator = await accelerator_of(
+        accelerator = await accelerator_of(
             self._prefect_database_url, self._prefect, starting=lambda: self._holdings.starting
         )
+        self._teller.accelerator = self._offers.accelerator = accelerator
         listener = Listener(self._listener_url, self._hear_in(asyncio.get_running_loop())).start()
         forever = (self._logbook.write_forever, self._logbook.post_forever, self._beat_forever, self._watch_forever)
         loops = [asyncio.create_task(loop()) for loop in forever]

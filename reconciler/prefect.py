@@ -205,6 +205,11 @@ class Prefect:
         body = {"state": state, "idempotency_key": key}
         return FlowRun.of(self._call("POST", f"/deployments/{deployment_id}/create_flow_run", body))
 
+    def schedule_runs(self, deployment_id: UUID, *, first: datetime, last: datetime, at_most: int) -> None:
+        """Has Prefect make the runs of a deployment's schedule between two instants, as its scheduler would."""
+        between = {"start_time": first.isoformat(), "end_time": last.isoformat(), "max_runs": at_most}
+        self._found("POST", f"/deployments/{deployment_id}/schedule", between)
+
     def delete_waiting_run(self, key: str) -> None:
         """The run of this key, if it is still scheduled."""
         self.delete_waiting_runs([run.id for run in self.flow_runs({"idempotency_key": {"any_": [key]}})])

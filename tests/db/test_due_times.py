@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from db import due_times, schedules, sync, tasks
-from db.due_times import AT_LEAST, AT_MOST, HORIZON, PLANNED_FOR_EVER, plan
+from db.due_times import AT_LEAST, AT_MOST, HORIZON, PLANNED_FOR_EVER, Planned, plan
 from db.errors import BadCursor
 from db.pages import encode_cursor
 from db.partitions import newest_instant
@@ -120,6 +120,23 @@ def test_deleted_tasks_are_not_extended_and_those_that_wait_longest_come_first(s
     assert due_times.extend(session, now=NOW + minutes(30), limit=1) == 1
     assert status(session, longest).planned_until == NOW + minutes(40)
     assert due_times.extend(session, now=NOW + minutes(30)) == 1
+
+
+def test_a_claim_waits_for_the_rows_of_other_tasks_no_longer_than_it_takes_to_write_them(session: Session) -> None:
+    """To think of them takes longer, so nothing is locked meanwhile, and what is changed meanwhile is left alone."""
+    task_id = create(session)
+    thinking = due_times.plan
+
+    def paused_meanwhile(*given: Any, **more: Any) -> Planned:
+        tasks.pause_task(session, task_id, actor="anna", now=NOW)
+        return thinking(*given, **more)
+
+    later, until = NOW + HORIZON, status(session, task_id).planned_until
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(due_times, "plan", paused_meanwhile)
+        assert due_times.extend(session, now=later) == 0
+    assert status(session, task_id).planned_until == until
+    assert due_times.extend(session, now=later) == 1
 
 
 def test_an_edit_after_an_outage_first_writes_what_the_old_schedule_was_due_at(session: Session) -> None:

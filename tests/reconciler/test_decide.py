@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 from db.due_times import Expected
 from db.specs import parse_task
 from db.states import Outcome, Reason
-from reconciler.due_times import AHEAD_OF_A_TASK, AT_MOST_CAUGHT_UP, Settle, Start, decide, run_key
+from reconciler.due_times import (
+    AHEAD_OF_A_TASK,
+    AT_MOST_CAUGHT_UP,
+    Settle,
+    Start,
+    decide,
+    is_made_now,
+    of_one_schedule,
+    run_key,
+)
 from reconciler.prefect import FlowRun
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -97,3 +106,27 @@ def test_every_due_time_is_either_started_settled_or_already_there(
     decided = {one.expected.due_at for one in decide(due, [scheduled(offset) for offset in known], now=NOW)}
     there = {NOW + timedelta(seconds=offset) for offset in known}
     assert decided | there >= {one.due_at for one in due}
+
+
+def test_what_a_schedule_gives_is_made_together_unless_it_is_late_or_alone() -> None:
+    ahead = [Start(expected(seconds), late=False) for seconds in (10, 70)]
+    late = [Start(expected(seconds), late=True) for seconds in (-70, -130)]
+    once = {"kind": "once", "at": NOW.isoformat()}
+    alone = Start(replace(expected(5, schedule=once), deployment_id=UUID(int=3), schedule_id=None), late=False)
+    assert of_one_schedule([*late, alone, *ahead]) == ({DEPLOYMENT: ahead}, [*late, alone])
+    assert of_one_schedule(ahead[:1]) == ({}, ahead[:1])
+
+
+def test_what_became_late_while_others_were_made_is_left_to_the_next_pass() -> None:
+    soon, later, late = Start(expected(3), late=False), Start(expected(20), late=False), Start(expected(-60), late=True)
+    made = {
+        seconds: [is_made_now(one, now=NOW, seconds=seconds) for one in (soon, later, late)]
+        for seconds in (0, 2, 18, 70, 100)
+    }
+    assert made == {
+        0: [True, True, True],
+        2: [True, False, False],
+        18: [True, True, False],
+        70: [False, True, False],
+        100: [False, False, False],
+    }

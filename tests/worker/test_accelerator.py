@@ -109,11 +109,13 @@ class Place:
         wait_until(lambda: len(self.events(run_id)) >= count, f"{count} events of the run")
         assert len(self.events(run_id)) == count
 
-    def with_accelerator(self, work: Callable[[Accelerator], Awaitable[T]], database_url: str | None = None) -> T:
+    def with_accelerator(
+        self, work: Callable[[Accelerator], Awaitable[T]], database_url: str | None = None, queues: Sequence[str] = ()
+    ) -> T:
         """What the work answers that is done with the accelerator of this server, which has posted everything then."""
 
         async def do() -> T:
-            prefect = self.client()
+            prefect = self.client(*queues)
             accelerator = await accelerator_of(database_url or self.server.database_url, prefect)
             assert accelerator is not None
             try:
@@ -143,9 +145,9 @@ class Place:
 
         return asyncio.run(look())
 
-    def client(self) -> Client:
+    def client(self, *queues: str) -> Client:
         with temporary_settings({PREFECT_API_URL: self.server.url}):
-            return Client(pool="workshop", queues=())
+            return Client(pool="workshop", queues=queues)
 
 
 @pytest.fixture
@@ -656,3 +658,67 @@ def test_an_automation_sees_what_is_written_behind_the_api(place: Place) -> None
         assert [row["created_by"]["id"] for row in made] == [automation["id"]]
     finally:
         place.call("DELETE", f"/automations/{automation['id']}")
+
+
+# What is read is what the API answers.
+
+
+@pytest.mark.parametrize("queues", [(), ("urgent",), ("default", "urgent")])
+def test_what_waits_is_read_as_the_api_lists_it(place: Place, queues: tuple[str, ...]) -> None:
+    waiting = runs_of_all_kinds(place)
+    horizon = now() + timedelta(seconds=60)
+
+    async def read(accelerator: Accelerator) -> None:
+        prefect = accelerator._prefect
+        await prefect.has_limits()
+        assert await accelerator.scheduled(before=horizon) is None, "whose database it is was not seen yet"
+        assert await accelerator.count_scheduled(waiting) is None
+        told = lived(place.run(), RunState.RUNNING)
+        assert await accelerator.tell(told) == set(told)
+        for besides in (set[UUID](), {waiting[0]}, set(waiting)):
+            ours = await accelerator.scheduled(before=horizon, besides=besides)
+            assert ours == await prefect.scheduled(before=horizon, besides=besides)
+            assert ours or besides
+        asked = [*waiting, *told]
+        assert await accelerator.count_scheduled(asked) == await prefect.count_scheduled(asked) == len(waiting) - 1
+
+    place.with_accelerator(read, queues=queues)
+
+
+def runs_of_all_kinds(place: Place) -> list[UUID]:
+    """Runs that wait, in several queues, late and not, for now and for later; the last one is over."""
+    place.call("POST", "/work_pools/workshop/queues", {"name": "urgent", "priority": 1})
+    place.call("POST", "/work_pools/", {"name": "elsewhere", "type": "warm"})
+    urgent, other = (
+        place.call("POST", "/deployments/", deployment(place.flow_id, name) | more)["id"]
+        for name, more in (("urgent", {"work_queue_name": "urgent"}), ("other", {"work_pool_name": "elsewhere"}))
+    )
+    present = now()
+    keys = ("scheduled a b", "catch_up 1", "manual 2", "rerun 3", "somebody's")
+    found = [
+        place.run(
+            due=present + timedelta(seconds=number), idempotency_key=key, parameters={"command": f"echo {number}"}
+        )
+        for number, key in enumerate(keys)
+    ]
+    found += [place.run(deployment_id=urgent), place.run(deployment_id=other)]
+    found += [place.run(due=present + timedelta(seconds=59)), place.run(due=present + timedelta(seconds=300))]
+    place.set_state(found[0], "SCHEDULED", "Late", state_details={"scheduled_time": present.isoformat()})
+    found.append(place.run())
+    place.set_state(found[-1], "CANCELLED")
+    return found
+
+
+def test_what_waits_is_read_over_the_api_while_the_database_does_not_answer(place: Place) -> None:
+    async def read(accelerator: Accelerator) -> None:
+        told = lived(place.run(), RunState.RUNNING)
+        await accelerator.tell(told)
+        assert await accelerator.scheduled(before=now()) == []
+        place.database.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = %s",
+            ["duetime-accelerator"],
+        )
+        assert await accelerator.scheduled(before=now()) is None
+        assert await accelerator.scheduled(before=now()) == [], "it has a new connection"
+
+    place.with_accelerator(read)
