@@ -32,7 +32,7 @@ AT_ONCE_OF_A_SCHEDULE = 100
 CLEARED_AT_ONCE = 500
 WRITING_AHEAD_SECONDS = 0.5
 LOOK_AHEAD = timedelta(seconds=15)
-"""Prefect's scheduler is further ahead of what is due every second, though under load by less than half a minute."""
+"""Prefect's own scheduler is further ahead of what is due every second, though under load by less than half a minute."""
 AT_MOST_CAUGHT_UP = 20
 """Late runs of a work pool that wait in Prefect at any moment: what is due now comes first."""
 FINAL_TYPES = frozenset({"COMPLETED", "FAILED", "CANCELLED", "CRASHED"})
@@ -215,7 +215,7 @@ def clear(catalogue: Catalogue, prefect: Prefect, scheduled: Sequence[FlowRun], 
     with catalogue.transaction() as session:
         unwanted = due_times.not_to_run(session, keys, now=now)
     stale = [run.id for run in late if (run.deployment_id, run.expected_start_time) in unwanted]
-    prefect.delete_runs(stale, in_state="SCHEDULED")
+    prefect.delete_waiting_runs(stale)
     return len(stale)
 
 

@@ -144,7 +144,6 @@ class Reconciler:
             Every(0, lambda: runs.cancel_requested(self.catalogue, self.prefect, now=now())),
             follow,
             Every(5, lambda: runs.tell_prefect(self.catalogue, self.prefect, now=now())),
-            Every(20, lambda: runs.forget_skipped(self.prefect, now=now()), share=EVERYTHING_AT_MOST),
             everything,
         ]
 

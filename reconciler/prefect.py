@@ -212,14 +212,14 @@ class Prefect:
 
     def delete_waiting_run(self, key: str) -> None:
         """The run of this key, if it is still scheduled."""
-        self.delete_runs([run.id for run in self.flow_runs({"idempotency_key": {"any_": [key]}})], in_state="SCHEDULED")
+        self.delete_waiting_runs([run.id for run in self.flow_runs({"idempotency_key": {"any_": [key]}})])
 
-    def delete_runs(self, run_ids: Sequence[UUID], *, in_state: str) -> None:
-        """For good, those that are still in a state of this type."""
+    def delete_waiting_runs(self, run_ids: Sequence[UUID]) -> None:
+        """For good, those that are still scheduled."""
         for start in range(0, len(run_ids), BULK):
             ids = [str(run_id) for run_id in run_ids[start : start + BULK]]
-            those = {"id": {"any_": ids}, "state": {"type": {"any_": [in_state]}}}
-            self._call("POST", "/flow_runs/bulk_delete", {"flow_runs": those, "limit": BULK})
+            waiting = {"id": {"any_": ids}, "state": {"type": {"any_": ["SCHEDULED"]}}}
+            self._call("POST", "/flow_runs/bulk_delete", {"flow_runs": waiting, "limit": BULK})
 
     def set_state(self, run_id: UUID, *, kind: str, name: str, message: str) -> None:
         """Forces the state; nothing happens to a run that is not there any more."""

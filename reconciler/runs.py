@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from db import run_requests, runs, sightings, workers
-from db.claims import STOOD_DOWN, Offer, trigger_of
+from db.claims import Offer, trigger_of
 from db.engine import Catalogue
 from db.runs import Ending, RunKey
 from db.sightings import Sighting
@@ -20,10 +20,6 @@ TELL_AFTER = timedelta(seconds=20)
 """A worker tells Prefect itself; what one that is gone did not tell for so long is told for it."""
 TELL_FOR_A_WORKER_AFTER = timedelta(minutes=10)
 """What a worker that is there could not tell for so long, it will not tell any more."""
-
-SHOWN_AS_SKIPPED = timedelta(minutes=2)
-"""For so long Prefect shows what was not to be run."""
-LOOKED_BACK = timedelta(hours=1)
 
 STATES = {
     "SCHEDULED": RunState.SCHEDULED,
@@ -110,20 +106,6 @@ def _is_nobodys_news(sighting: Sighting) -> bool:
 def _held_by_workers(catalogue: Catalogue, ids: list[UUID]) -> set[UUID]:
     with catalogue.transaction() as session:
         return runs.held_by_workers(session, ids)
-
-
-def forget_skipped(prefect: Prefect, *, now: datetime) -> int:
-    """Takes out of Prefect what was cancelled there because it was not to be run; returns how many runs that were.
-
-    The ledger knows why each of them was not. Prefect's server looks after the children of every run that was
-    cancelled within a day, each every twenty seconds (services/cancellation_cleanup.py): thousands would keep it busy.
-    """
-    while_ago = {"after_": (now - LOOKED_BACK).isoformat(), "before_": (now - SHOWN_AS_SKIPPED).isoformat()}
-    cancelled = {"state": {"type": {"any_": ["CANCELLED"]}}, "end_time": while_ago}
-    found = prefect.flow_runs(cancelled, sort="END_TIME_DESC")
-    skipped = [run.id for run in found if run.message.startswith(STOOD_DOWN)]
-    prefect.delete_runs(skipped, in_state="CANCELLED")
-    return len(skipped)
 
 
 def tell_prefect(catalogue: Catalogue, prefect: Prefect, *, now: datetime) -> int:

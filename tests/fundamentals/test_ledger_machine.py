@@ -104,20 +104,9 @@ class FakePrefect(Prefect):
         self.held[run.id] = run
         return run
 
-    def schedule_runs(self, deployment_id: UUID, *, first: datetime, last: datetime, at_most: int) -> None:
+    def delete_waiting_runs(self, run_ids: Sequence[UUID]) -> None:
         self._ask()
-        assert last - first < timedelta(seconds=at_most)
-        if deployment_id in self.known:
-            self.schedule(deployment_id, now=first - timedelta(seconds=1), until=last)
-
-    def count_flow_runs(self, filters: dict[str, Any]) -> int:
-        self._ask()
-        keys = filters["idempotency_key"]["any_"]
-        return sum(run.idempotency_key in keys for run in self.held.values())
-
-    def delete_runs(self, run_ids: Sequence[UUID], *, in_state: str) -> None:
-        self._ask()
-        self._forget(run for run in self.held.values() if run.id in run_ids and run.state_type == in_state)
+        self._forget(run for run in self.waiting() if run.id in run_ids)
 
     def set_state(self, run_id: UUID, *, kind: str, name: str, message: str) -> None:
         self._ask()
