@@ -64,20 +64,16 @@ class Claimed:
     attempt: int = 1
 
 
-STOOD_DOWN = "Not run: "
-"""So begins what Prefect is told of a run that a worker stood down from: nobody else cancelled it."""
-
-
 @dataclass(frozen=True, slots=True)
 class StandDown:
-    """Not to be run: the flow run is to be cancelled quietly."""
+    """Not to be run: the flow run is to go quietly."""
 
     reason: Reason
 
     @property
     def message(self) -> str:
-        """What Prefect is told."""
-        return f"{STOOD_DOWN}{self.reason}."
+        """What Prefect is told of a run that somebody asked for."""
+        return f"Not run: {self.reason}."
 
 
 @dataclass(frozen=True, slots=True)

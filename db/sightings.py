@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db import due_times, runs
-from db.claims import STOOD_DOWN, Offer
+from db.claims import Offer
 from db.due_times import is_foreign
 from db.partitions import newest_instant, oldest_instant
 from db.runs import Ending, RunKey
@@ -56,7 +56,7 @@ def _first_sighting(session: Session, sighting: Sighting, key: RunKey, task: Tas
         return False
     due = sighting.offer.trigger in LEDGER_TRIGGERS
     if due and sighting.started_at is None:
-        cancelled = sighting.state is RunState.CANCELLED and not (sighting.message or "").startswith(STOOD_DOWN)
+        cancelled = sighting.state is RunState.CANCELLED
         return cancelled and due_times.cancel_pending(session, task.id, key.due_at, now=now)
     runs.insert_run(
         session,

@@ -1,4 +1,4 @@
-"""What waits in Prefect for a worker, read from its own tables: its server spends a millisecond on each run it lists."""
+"""What waits in Prefect for a worker, read from its own tables: its server spends a millisecond on each run listed."""
 
 from collections.abc import Collection
 from datetime import datetime

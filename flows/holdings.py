@@ -13,7 +13,7 @@ from db.claims import Answer, Claimed, NotYet, Offer, StandDown
 from db.errors import CatalogueUnavailable
 from db.policies import ON_TIME
 from db.runs import RunKey
-from db.states import RunState, Trigger
+from db.states import LEDGER_TRIGGERS, Reason, RunState, Trigger
 from flows.executions import ClaimIsVoid, Execution
 from flows.logbook import Logbook
 from flows.prefect_server import Offered
@@ -182,8 +182,13 @@ class Holdings:
             await until(held.offer.due_at - READY_BEFORE)  # for a clock that was set back
             again_after = min(again_after * 1.5, AGAIN_AFTER_AT_MOST_SECONDS)
         if isinstance(answer, StandDown):
-            key = RunKey(held.offer.run_id, held.offer.due_at)
-            self._teller.tell(key, RunState.CANCELLED, answer.message)
+            self._stand_down(held.offer, answer)
+
+    def _stand_down(self, offer: Offer, why: StandDown) -> None:
+        if offer.trigger in LEDGER_TRIGGERS and why.reason is not Reason.CANCELLED:
+            self._teller.take_back(offer.run_id)
+        else:
+            self._teller.tell(RunKey(offer.run_id, offer.due_at), RunState.CANCELLED, why.message)
 
     async def _claim(self, held: Held) -> Answer:
         """Claims the run, and executes it to its end where it is ours."""

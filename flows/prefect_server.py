@@ -18,6 +18,7 @@ from prefect.settings import get_current_settings
 from db.claims import Offer, trigger_of
 
 PAGE = 200
+DELETED_AT_ONCE = 50
 TIMEOUT_SECONDS = 20.0
 CONNECTIONS = 16
 OVER = ("CANCELLING", "CANCELLED")
@@ -137,6 +138,11 @@ class PrefectServer:
             state_type=(answer["state"] or {}).get("type") or "",
             wait_seconds=float(details.get("delay_seconds") or 0),
         )
+
+    async def delete_waiting(self, run_ids: Sequence[UUID]) -> None:
+        """Deletes those of these runs, at most a page, that are still scheduled."""
+        waiting = {"id": {"any_": _texts(run_ids)}, "state": {"type": {"any_": ["SCHEDULED"]}}}
+        await self._call("POST", "/flow_runs/bulk_delete", {"flow_runs": waiting, "limit": DELETED_AT_ONCE})
 
     async def post_logs(self, lines: Sequence[dict[str, Any]]) -> None:
         await self._call("POST", "/logs/", list(lines))

@@ -10,10 +10,13 @@ from time import monotonic
 from typing import Protocol
 from uuid import UUID
 
+import httpx
+
 from db.errors import CatalogueUnavailable
 from db.runs import RunKey
 from db.states import FINAL_STATES, IN_PREFECT, RunState
-from flows.prefect_server import OVER, PrefectAway, PrefectServer
+from flows.grouping import Grouped
+from flows.prefect_server import DELETED_AT_ONCE, OVER, PrefectAway, PrefectServer
 from flows.records import Records, now
 
 log = logging.getLogger(__name__)
@@ -68,6 +71,7 @@ class Teller:
         self._telling: set[asyncio.Task[None]] = set()
         self._batches: asyncio.Task[None] | None = None
         self._turns = asyncio.Semaphore(AT_ONCE)
+        self._removals = Grouped(self._remove, at_most=DELETED_AT_ONCE)
         self._lately: deque[float] = deque(maxlen=MANY_A_SECOND)
         self.accelerator: InBatches | None = None
 
@@ -90,6 +94,14 @@ class Teller:
         self._unassigned.append(key.id)
         if self._batches is None or self._batches.done():
             self._batches = self._start(self._tell_in_batches(self.accelerator))
+
+    def take_back(self, run_id: UUID) -> None:
+        """Has Prefect forget a run that is not to be, as it does itself when a schedule changes. Returns at once.
+
+        As cancelled it would keep the server busy: every twenty seconds it looks after the children of every run that
+        was cancelled within a day (services/cancellation_cleanup.py). What it could not be told is offered again.
+        """
+        self._start(self._take_back(run_id))
 
     async def settle(self, timeout_seconds: float) -> None:
         """Returns when everything is told, or when the time is over."""
@@ -175,6 +187,19 @@ class Teller:
             self._stopped_in_prefect(report.key.id)
             return 0
         return 0 if verdict.accepted else verdict.wait_seconds
+
+    # What is not to be.
+
+    async def _take_back(self, run_id: UUID) -> None:
+        await give_way(self._starting)
+        await self._removals(run_id)
+
+    async def _remove(self, run_ids: Sequence[UUID]) -> Sequence[None]:
+        try:
+            await self._prefect.delete_waiting(run_ids)
+        except (PrefectAway, httpx.HTTPStatusError) as error:
+            log.debug("%d runs that are not to be stay in Prefect for now: %s", len(run_ids), error)
+        return [None] * len(run_ids)
 
     # For both.
 

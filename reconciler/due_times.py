@@ -32,7 +32,7 @@ AT_ONCE_OF_A_SCHEDULE = 100
 CLEARED_AT_ONCE = 500
 WRITING_AHEAD_SECONDS = 0.5
 LOOK_AHEAD = timedelta(seconds=15)
-"""Prefect's own scheduler is further ahead of what is due every second, though under load by less than half a minute."""
+"""Prefect's scheduler is further ahead of what is due every second, though under load by less than half a minute."""
 AT_MOST_CAUGHT_UP = 20
 """Late runs of a work pool that wait in Prefect at any moment: what is due now comes first."""
 FINAL_TYPES = frozenset({"COMPLETED", "FAILED", "CANCELLED", "CRASHED"})

@@ -7,16 +7,15 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy.orm import Session
 
-from db import claims, due_times, runs, sightings, sync, tasks
-from db.claims import Offer, StandDown
+from db import due_times, runs, sightings, sync
+from db.claims import Offer
 from db.errors import RunNotFound
 from db.partitions import newest_instant, oldest_instant
 from db.sightings import Sighting
-from db.states import Missed, Outcome, Reason, RunState, Trigger
+from db.states import Outcome, Reason, RunState, Trigger
 from tests.db.conftest import (
     NOW,
     a_claimed_run,
-    a_worker,
     an_offer,
     deployed,
     ledger,
@@ -118,15 +117,3 @@ def test_a_run_of_a_schedule_that_prefect_alone_can_follow_is_nobodys_due_time(s
     offer = an_offer(session, task_id, NOW + seconds(7))
     assert seen(session, offer, RunState.RUNNING, started_at=NOW + seconds(8))
     assert runs.get_run(session, offer.run_id).trigger == Trigger.PREFECT
-
-
-def test_a_run_that_a_worker_stood_down_from_does_not_cancel_what_a_resume_wants_run(session: Session) -> None:
-    task_id = deployed(session)
-    offer = an_offer(session, task_id, DUE_AT)
-    tasks.pause_task(session, task_id, actor="anna", now=NOW)
-    answer = claims.claim(session, offer, a_worker(session), now=DUE_AT)
-    assert answer == StandDown(Reason.PAUSED)
-    tasks.resume_task(session, task_id, missed=Missed.LAST, actor="anna", now=DUE_AT + seconds(5))
-    told = Sighting(offer, RunState.CANCELLED, None, DUE_AT, message=StandDown(Reason.PAUSED).message)
-    assert not sightings.observe(session, told, now=DUE_AT + seconds(6))
-    assert outcomes(session, task_id)[0] == (Outcome.PENDING, Reason.RESUMED)

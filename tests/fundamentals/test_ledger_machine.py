@@ -33,7 +33,18 @@ from db.engine import Catalogue
 from db.partitions import first_of_month
 from db.runs import Ending, RunKey
 from db.specs import AnyTask, parse_task
-from db.states import OPEN_OUTCOMES, Misfire, Missed, OnCrash, Outcome, Overlap, Reason, RunState, Trigger
+from db.states import (
+    LEDGER_TRIGGERS,
+    OPEN_OUTCOMES,
+    Misfire,
+    Missed,
+    OnCrash,
+    Outcome,
+    Overlap,
+    Reason,
+    RunState,
+    Trigger,
+)
 from db.tables import DueTime, Run
 from db.witness import audit
 from reconciler import due_times
@@ -103,6 +114,17 @@ class FakePrefect(Prefect):
         run = FlowRun(uuid4(), deployment_id, at, "SCHEDULED", "Scheduled", "", key, auto_scheduled, None, None)
         self.held[run.id] = run
         return run
+
+    def schedule_runs(self, deployment_id: UUID, *, first: datetime, last: datetime, at_most: int) -> None:
+        self._ask()
+        assert last - first < timedelta(seconds=at_most)
+        if deployment_id in self.known:
+            self.schedule(deployment_id, now=first - timedelta(seconds=1), until=last)
+
+    def count_flow_runs(self, filters: dict[str, Any]) -> int:
+        self._ask()
+        keys = filters["idempotency_key"]["any_"]
+        return sum(run.idempotency_key in keys for run in self.held.values())
 
     def delete_waiting_runs(self, run_ids: Sequence[UUID]) -> None:
         self._ask()
@@ -636,7 +658,10 @@ class Ledger(RuleBasedStateMachine):
             answer = claims.claim(session, offer, worker.claimant, now=claimed_at)
         assert not gone or answer == NotYet(), "it was declared lost"
         if isinstance(answer, StandDown) and self.prefect.answers:
-            self.prefect.told(run.id, "CANCELLED", message=answer.message, end_time=self.now)
+            if trigger in LEDGER_TRIGGERS and answer.reason is not Reason.CANCELLED:
+                self.prefect.delete_waiting_runs([run.id])
+            else:
+                self.prefect.told(run.id, "CANCELLED", message=answer.message, end_time=self.now)
         if not isinstance(answer, Claimed):
             return False
         model = next(model for model in self.models if model.id == answer.task_id)

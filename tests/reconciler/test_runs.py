@@ -84,7 +84,7 @@ def test_a_one_shot_waits_in_prefect_from_its_deployment_on_and_follows_its_edit
 
 
 def test_a_due_time_of_the_next_minute_gets_one_run_however_often_it_is_served(world: World) -> None:
-    task = world.deployed(schedule=once_in(30))
+    task = world.deployed(schedule=once_in(12))
     [run] = flow_runs(world, task.deployment_id)
     world.call("DELETE", f"/flow_runs/{run['id']}")
     assert serve(world, now()) == 1

@@ -36,13 +36,13 @@ def read_by(world: World) -> list[FlowRun]:
 
 
 def test_a_run_that_was_seen_is_not_read_again_and_a_new_one_is(world: World) -> None:
-    due_in(world, 20, "first")
+    due_in(world, 12, "first")
     sight = Sight(world.catalogue, world.prefect)
     [first] = sight.upcoming(now=now())
     read = read_by(world)
     assert sight.upcoming(now=now()) == [first]
     assert read == []
-    due_in(world, 25, "second")
+    due_in(world, 15, "second")
     read.clear()
     both = sight.upcoming(now=now())
     assert len(both) == 2
@@ -51,7 +51,7 @@ def test_a_run_that_was_seen_is_not_read_again_and_a_new_one_is(world: World) ->
 
 def test_a_run_that_is_deleted_or_cancelled_in_prefect_is_missed_at_once(world: World) -> None:
     for n in range(3):
-        due_in(world, 20 + n, f"task {n}")
+        due_in(world, 12 + n, f"task {n}")
     sight = Sight(world.catalogue, world.prefect)
     deleted, cancelled, kept = sight.upcoming(now=now())
     world.call("DELETE", f"/flow_runs/{deleted.id}")

@@ -112,10 +112,10 @@ def test_a_run_that_waits_for_another_attempt_is_cancelled_at_once(workplace: Wo
     assert workplace.ended(task, seconds=5)[0].state == RunState.CANCELLED
 
 
-def test_a_pause_just_before_the_due_time_counts_and_the_run_is_cancelled_in_prefect(workplace: Workplace) -> None:
+def test_a_pause_just_before_the_due_time_counts_and_prefect_does_not_keep_the_run(workplace: Workplace) -> None:
     workplace.start_worker()
     task = workplace.world.create(action=shell("echo no"), schedule=once_in(5))
-    wait_until(lambda: scheduled_runs(workplace), "the run in Prefect")
+    [run] = wait_until(lambda: scheduled_runs(workplace), "the run in Prefect")
     with workplace.catalogue.transaction() as session:
         tasks.pause_task(session, task, actor="test", now=now())
 
@@ -126,6 +126,11 @@ def test_a_pause_just_before_the_due_time_counts_and_the_run_is_cancelled_in_pre
     row = wait_until(decided, "the decision")
     assert (row.outcome, row.reason) == (Outcome.SKIPPED, "paused")
     assert workplace.runs_of(task) == []
+    wait_until(lambda: not kept_by_prefect(workplace, run["id"]), "the run to go")
+
+
+def kept_by_prefect(workplace: Workplace, run_id: str) -> Any:
+    return workplace.world.call("POST", "/flow_runs/filter", {"flow_runs": {"id": {"any_": [run_id]}}})
 
 
 def scheduled_runs(workplace: Workplace) -> Any:
