@@ -354,10 +354,10 @@ def _of_the_reconciler(known: Known) -> Iterator[Question]:
     yield Question("lost_runs", lambda s: runs.lost_runs(s))
     yield Question("unreported", lambda s: runs.unreported(s))
     yield Question("unsynced", lambda s: sync.unsynced(s))
-    yield Question("everything", lambda s: sync.everything(s), False)
+    yield Question("not_among", lambda s: sync.not_among(s, set()), False)
     yield Question("due_to_resume", lambda s: tasks.due_to_resume(s, now=now))
     yield Question("a sighting", lambda s: sightings.observe(s, seen, now=now), changes=True)
-    yield Question("tasks_of: 1", lambda s: sync.tasks_of(s, [known.deployment]))
+    yield Question("of_deployments: 1", lambda s: sync.of_deployments(s, [known.deployment]))
     yield Question("reopen_waiting", lambda s: run_requests.reopen_waiting(s, now=now), changes=True)
 
 

@@ -1,6 +1,6 @@
 """What the reconciler knows of each task in Prefect. Only the reconciler writes it."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -56,12 +56,6 @@ def unsynced(session: Session, *, limit: int = 100) -> list[Desired]:
     return [_read(row) for row in session.execute(query.limit(limit))]
 
 
-def everything(session: Session) -> list[Desired]:
-    """Every task that is, or is still to be taken out of, Prefect."""
-    wanted = or_(Task.deleted_at.is_(None), TaskStatus.deployment_id.is_not(None))
-    return [_read(row) for row in session.execute(_desired().where(wanted))]
-
-
 def of_deployments(session: Session, deployment_ids: Collection[UUID]) -> dict[UUID, Desired]:
     """The tasks of these deployments, by the deployment."""
     rows = session.execute(_desired().where(TaskStatus.deployment_id.in_(deployment_ids)))
@@ -78,22 +72,6 @@ def not_among(session: Session, deployment_ids: Collection[UUID]) -> list[UUID]:
 def some(session: Session, task_ids: Collection[UUID]) -> list[Desired]:
     """The tasks of these ids."""
     return [_read(row) for row in session.execute(_desired().where(Task.id.in_(task_ids)))]
-
-
-def one(session: Session, task_id: UUID) -> Desired | None:
-    """The task of this id."""
-    row = session.execute(_desired().where(Task.id == task_id)).first()
-    return None if row is None else _read(row)
-
-
-def tasks_of(session: Session, deployment_ids: Sequence[UUID]) -> dict[UUID, Task]:
-    """The tasks of these deployments."""
-    rows = session.execute(
-        select(TaskStatus.deployment_id, Task)
-        .join(Task, TaskStatus.task_id == Task.id)
-        .where(TaskStatus.deployment_id.in_(deployment_ids))
-    )
-    return {row.deployment_id: row.Task for row in rows}
 
 
 def _read(row: Any) -> Desired:

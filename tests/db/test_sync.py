@@ -73,8 +73,9 @@ def test_everything_is_what_is_live_or_still_to_be_taken_out_of_prefect(session:
     record(session, still_there, 1, deployment)
     for task_id in (gone, still_there):
         tasks.delete_task(session, task_id, actor="anna", now=NOW)
-    found = {desired.task_id: desired for desired in sync.everything(session)}
-    assert set(found) == {live, still_there}
+    assert set(sync.not_among(session, set())) == {live, still_there}
+    assert sync.not_among(session, {deployment}) == [live]
+    found = {desired.task_id: desired for desired in sync.some(session, [live, still_there])}
     assert (found[still_there].deleted, found[still_there].deployment_id) == (True, deployment)
     assert not found[live].deleted
     assert (found[still_there].version, found[still_there].synced_version) == (2, 1)
@@ -83,13 +84,9 @@ def test_everything_is_what_is_live_or_still_to_be_taken_out_of_prefect(session:
 def test_tasks_are_found_by_their_id_or_their_deployments(session: Session) -> None:
     task_id, deployment = create(session), uuid4()
     record(session, task_id, 1, deployment)
-    assert {key: task.id for key, task in sync.tasks_of(session, [deployment, uuid4()]).items()} == {
-        deployment: task_id
-    }
-    found = sync.one(session, task_id)
-    assert found is not None
+    [found] = sync.some(session, [task_id, uuid4()])
     assert (found.task_id, found.applied) == (task_id, {"a": 1})
-    assert sync.one(session, uuid4()) is None
+    assert sync.of_deployments(session, [deployment, uuid4()]) == {deployment: found}
 
 
 def test_when_prefect_has_lost_its_database_everything_is_to_be_made_anew(session: Session) -> None:
@@ -99,6 +96,5 @@ def test_when_prefect_has_lost_its_database_everything_is_to_be_made_anew(sessio
     assert sync.forget_deployments(session) == 1
     assert set(unsynced(session)) == {deployed, other}
     assert sync.forget_deployments(session) == 0
-    found = sync.one(session, deployed)
-    assert found is not None
+    [found] = sync.some(session, [deployed])
     assert (found.deployment_id, found.synced_version, found.applied) == (None, None, None)
