@@ -110,7 +110,7 @@ def _prefect_command(settings: Settings) -> tuple[str, ...]:
     """Half of the time that `prefect server start` takes, and as clean a stop."""
     address = ("--host", "127.0.0.1", "--port", str(settings.prefect_port))
     patience = ("--timeout-graceful-shutdown", "2", "--log-level", "warning")
-    return (*PYTHON, "uvicorn", "--factory", "prefect.server.api.server:create_app", *address, *patience)
+    return (*PYTHON, "uvicorn", "--factory", "flows.prefect_app:create_app", *address, *patience)
 
 
 def _server(settings: Settings, catalogue_url: str) -> dict[str, str]:

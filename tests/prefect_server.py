@@ -56,7 +56,7 @@ class PrefectServer:
             "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
             "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": str(self.has_scheduler).lower(),
         }
-        words = ["-m", "uvicorn", "--factory", "prefect.server.api.server:create_app", "--log-level", "warning"]
+        words = ["-m", "uvicorn", "--factory", "flows.prefect_app:create_app", "--log-level", "warning"]
         with (self.home / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, *words, "--port", str(self.port)], env=environment, stdout=log, stderr=log
