@@ -1,7 +1,9 @@
 """Tasks and deployments brought together: one pass over those that changed, one over everything."""
 
 import logging
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -34,6 +36,8 @@ log = logging.getLogger(__name__)
 
 MARKER = "duetime_catalogue"
 DEPLOYING_SECONDS = 1.0
+CREATED_AT_ONCE = 3
+"""New deployments: so Prefect's server need not wait for us between two of them."""
 DEPLOYMENTS_AT_ONCE = PAGE
 """In one slice of the comparison of everything: one call."""
 TASKS_AT_ONCE = 10
@@ -49,12 +53,19 @@ def deploy_changes(catalogue: Catalogue, prefect: Prefect) -> int:
     with catalogue.transaction() as session:
         behind = sync.unsynced(session)
     place, until, applied = Place(prefect, behind), monotonic() + DEPLOYING_SECONDS, 0
-    for desired in behind:
-        deployment = prefect.deployment(desired.deployment_id) if desired.deployment_id else None
-        applied += _act(catalogue, place, desired, deployment)
-        if monotonic() > until:
-            break
-    return applied
+    with ThreadPoolExecutor(CREATED_AT_ONCE) as threads:
+        creating: deque[Future[int]] = deque()
+        for desired in behind:
+            if desired.deployment_id is None and not desired.deleted:
+                creating.append(threads.submit(_act, catalogue, place, desired, None))
+            else:
+                deployment = prefect.deployment(desired.deployment_id) if desired.deployment_id else None
+                applied += _act(catalogue, place, desired, deployment)
+            if len(creating) > CREATED_AT_ONCE:
+                applied += creating.popleft().result()
+            if monotonic() > until:
+                break
+        return applied + sum(each.result() for each in creating)
 
 
 def reconcile_everything(catalogue: Catalogue, prefect: Prefect) -> int:
