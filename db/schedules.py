@@ -71,6 +71,7 @@ def time_zones() -> frozenset[str]:
     return frozenset(available_timezones() - {"localtime", "Factory"})
 
 
+@lru_cache(maxsize=10_000)
 def check_cron(expression: str) -> str:
     """The expression with its white space folded.
 
