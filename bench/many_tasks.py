@@ -31,8 +31,8 @@ from cli.postgres import EmbeddedPostgres
 from cli.settings import CATALOGUE, prefect_database
 from db.engine import Catalogue
 from db.specs import ShellTask
+from reconciler.comparison import reconcile_everything
 from reconciler.prefect import Prefect
-from reconciler.tasks import reconcile_everything
 from tests.system import System
 
 CLIENTS = 4

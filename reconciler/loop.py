@@ -14,6 +14,7 @@ from db.notifications import Listener, Topic
 from reconciler import due_times, runs, tasks
 from reconciler.auditing import Auditor
 from reconciler.clock import now
+from reconciler.comparison import Comparison
 from reconciler.lease import Lease
 from reconciler.prefect import Prefect, PrefectUnavailable
 from reconciler.sight import Sight
@@ -127,7 +128,7 @@ class Reconciler:
                 follow.next_at = 0.0  # what was just created may be due in a moment
                 self.wake.set()  # there may be more than one pass had time for
 
-        comparison = tasks.Comparison(self.catalogue, self.prefect)
+        comparison = Comparison(self.catalogue, self.prefect)
 
         def compare_a_slice() -> None:
             everything.seconds = EVERYTHING_SECONDS if comparison.step() else 0

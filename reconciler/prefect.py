@@ -15,6 +15,8 @@ from uuid import UUID
 
 import httpx
 
+MARKER = "duetime_catalogue"
+"""The variable by which a server is known whose deployments are kept in agreement with a catalogue."""
 PAGE = 200
 BULK = 50
 TIMEOUT_SECONDS = 20.0

@@ -13,8 +13,9 @@ from db import task_views, tasks
 from db.engine import Catalogue
 from db.specs import parse_task
 from db.task_views import TaskView
+from reconciler.comparison import reconcile_everything
 from reconciler.prefect import Prefect
-from reconciler.tasks import deploy_changes, reconcile_everything
+from reconciler.tasks import deploy_changes
 from tests.prefect_server import PrefectServer
 
 

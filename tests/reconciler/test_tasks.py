@@ -8,8 +8,10 @@ from sqlalchemy import update
 from db import run_requests, runs, sync, tasks
 from db.states import RunState
 from db.tables import AuditEntry, TaskStatus
+from reconciler.comparison import Comparison
+from reconciler.prefect import MARKER
 from reconciler.runs import make_requested
-from reconciler.tasks import MARKER, Comparison, deploy_changes, resume_tasks
+from reconciler.tasks import deploy_changes, resume_tasks
 from tests.reconciler.conftest import World, now
 
 pytestmark = pytest.mark.xdist_group("prefect")
@@ -141,7 +143,7 @@ def test_a_database_that_goes_in_the_midst_of_a_pass_takes_no_task_with_it(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = world.deployed()
-    monkeypatch.setattr("reconciler.tasks._notice_another_database", lambda *_: None)
+    monkeypatch.setattr("reconciler.comparison._notice_another_database", lambda *_: None)
     world.call("DELETE", f"/deployments/{task.deployment_id}")
     world.call("DELETE", f"/variables/name/{MARKER}")
     world.agree()
@@ -299,7 +301,7 @@ def test_many_that_prefect_refuses_do_not_hide_the_others(world: World) -> None:
 def test_everything_is_compared_a_slice_at_a_time_and_what_happens_between_is_seen(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reconciler.tasks.DEPLOYMENTS_AT_ONCE", 2)
+    monkeypatch.setattr("reconciler.comparison.DEPLOYMENTS_AT_ONCE", 2)
     monkeypatch.setattr("reconciler.prefect.PAGE", 2)
     ours = [world.deployed(f"task {n}") for n in range(5)]
     comparison = Comparison(world.catalogue, world.prefect)
