@@ -47,13 +47,24 @@ def unsynced(session: Session, *, limit: int = 100) -> list[Desired]:
     heir = aliased(Task)
     in_the_way = Task.deleted_at.is_not(None) & exists().where(heir.name == Task.name, heir.deleted_at.is_(None))
     lane = case((Task.deleted_at.is_not(None), DELETED), (TaskStatus.deployment_id.is_not(None), EDITED), else_=NEW)
-    due = (DueTime.task_id == Task.id, DueTime.outcome == Outcome.PENDING, DueTime.due_at < func.now() + SOON)
-    due_at = select(func.min(DueTime.due_at)).where(*due).scalar_subquery()
-    first = (case((lane == EDITED, Task.updated_at)).desc(), due_at.nulls_last(), Task.updated_at)
+    pending = (DueTime.outcome == Outcome.PENDING, DueTime.due_at < func.now() + SOON)
+    soon = select(DueTime.task_id, func.min(DueTime.due_at).label("due_at")).where(*pending).group_by(DueTime.task_id)
+    due = soon.subquery()
+    first = (case((lane == EDITED, Task.updated_at)).desc(), due.c.due_at.nulls_last(), Task.updated_at)
     turn = func.row_number().over(partition_by=lane, order_by=first)
     weighed = case((in_the_way, 0), (lane == DELETED, turn * 10), else_=turn)
-    query = _desired().where(~TaskStatus.synced, TaskStatus.sync_error.is_(None)).order_by(None).order_by(weighed, lane)
-    return [_read(row) for row in session.execute(query.limit(limit))]
+    # Of many few are chosen, by what little the choice needs; only these are read.
+    chosen = (
+        select(Task.id, weighed.label("turn"), lane.label("lane"))
+        .join(TaskStatus, TaskStatus.task_id == Task.id)
+        .outerjoin(due, due.c.task_id == Task.id)
+        .where(~TaskStatus.synced, TaskStatus.sync_error.is_(None))
+        .order_by("turn", "lane")
+        .limit(limit)
+        .subquery()
+    )
+    query = _desired().join(chosen, chosen.c.id == Task.id).order_by(None).order_by(chosen.c.turn, chosen.c.lane)
+    return [_read(row) for row in session.execute(query)]
 
 
 def of_deployments(session: Session, deployment_ids: Collection[UUID]) -> dict[UUID, Desired]:

@@ -30,7 +30,7 @@ from reconciler.prefect import Prefect, PrefectRefused
 
 log = logging.getLogger(__name__)
 
-DEPLOYING_SECONDS = 1.0
+DEPLOYING_SECONDS = 0.5
 CREATED_AT_ONCE = 3
 """New deployments: so Prefect's server need not wait for us between two of them."""
 
@@ -38,7 +38,7 @@ CREATED_AT_ONCE = 3
 def deploy_changes(catalogue: Catalogue, prefect: Prefect) -> int:
     """Brings down to Prefect what changed in the catalogue. Returns the actions applied; 0 means agreement.
 
-    It ends after about a second, because due times wait behind it. What Prefect refused is left to the slower pass
+    It ends after half a second, because due times and edits wait behind it. What Prefect refused is left to the slower pass
     over everything.
     """
     with catalogue.transaction() as session:
