@@ -156,6 +156,7 @@ class Figures:
         if seconds:
             self.note(f"{name}: an edit, median of {len(seconds)}, s", statistics.median(seconds))
             self.note(f"{name}: an edit, longest, s", max(seconds))
+            self.note(f"{name}: edits within 2 s, %", 100 * sum(one <= 2 for one in seconds) / len(seconds))
 
 
 @contextmanager
