@@ -38,8 +38,8 @@ CREATED_AT_ONCE = 3
 def deploy_changes(catalogue: Catalogue, prefect: Prefect) -> int:
     """Brings down to Prefect what changed in the catalogue. Returns the actions applied; 0 means agreement.
 
-    It ends after half a second, because due times and edits wait behind it. What Prefect refused is left to the slower pass
-    over everything.
+    It ends after half a second, because due times and edits wait behind it. What Prefect refused is left to the slower
+    pass over everything.
     """
     with catalogue.transaction() as session:
         behind = sync.unsynced(session)
