@@ -19,6 +19,7 @@ from db.states import Kind, Outcome, RunState, Trigger
 from db.task_views import TaskFilter
 from tests.conftest import FreshDatabase
 from tests.db.conftest import NOW, minutes, seconds
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.xdist_group("plans")
 
@@ -77,11 +78,18 @@ def filled(fresh_database: FreshDatabase, migrated: str) -> Iterator[Catalogue]:
         with catalogue.transaction() as session:
             session.connection().connection.driver_connection.execute(FILL)  # type: ignore[union-attr]
         with psycopg.connect(url, autocommit=True) as connection:
-            # One after the other: together they leave it unknown which pages are visible to all.
-            connection.execute("VACUUM")
+            # One after the other: together they leave it unknown which pages are visible to all. So does PostgreSQL's
+            # own ANALYZE, if it is at work in this moment.
+            wait_until(lambda: _is_vacuumed(connection), "all pages to be known as visible", seconds=60)
             connection.execute("ANALYZE")
         yield catalogue
         catalogue.close()
+
+
+def _is_vacuumed(connection: "psycopg.Connection[Any]") -> bool:
+    connection.execute("VACUUM")
+    unknown = "SELECT count(*) FROM pg_class WHERE relname IN ('tasks', 'task_status') AND relallvisible < relpages"
+    return connection.execute(unknown).fetchall() == [(0,)]
 
 
 def scanned(catalogue: Catalogue, work: Callable[[Session], object]) -> set[str]:
