@@ -316,16 +316,23 @@ class Filler:
             for statement in (PLAN, TASKS, REVISIONS, AUDIT, WORKERS, REQUESTS, HEARTBEATS):
                 self._run(statement)
         self._known["kept"] = self._part_of_runs()
+        self._tell("DISABLE")  # nobody listened a year ago
         for start, end in zip(self._months, self._months[1:], strict=False):
             with self._step(f"{start:%B %Y}"):
                 self._fill_month(start, end)
         with self._step("what is to come, and what is known of each task"):
             for statement in (PENDING, LONG_LOG, STATUS):
                 self._run(statement)
+        self._tell("ENABLE")
         self._connection.autocommit = True
         for statement in ("VACUUM", "ANALYZE"):
             with self._step(statement):
                 self._connection.execute(statement)
+
+    def _tell(self, how: str) -> None:
+        for table in ("runs", "due_times"):
+            self._connection.execute(f"ALTER TABLE {table} {how} TRIGGER USER")
+        self._connection.commit()
 
     def _make_kinds(self) -> None:
         self._connection.execute("CREATE TEMP TABLE kinds (kind text PRIMARY KEY, spec jsonb)")

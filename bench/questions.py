@@ -33,7 +33,7 @@ from db.pages import encode_cursor
 from db.runs import Ending, RunKey
 from db.states import Kind, Outcome, RunState, Trigger
 from db.tables import DueTime, Run, RunLog, Task, TaskStatus, Worker
-from db.task_views import TaskFilter
+from db.task_views import TaskFilter, TaskOrder
 from db.witness import _examine
 
 PAGE = 50
@@ -192,6 +192,8 @@ def _tasks(known: Known) -> Iterator[Question]:
                 asking(task_views.list_tasks, **filters, limit=PAGE, cursor=cursor, now=now),
             )
     yield Question("list_tasks: 500 of them", lambda s: task_views.list_tasks(s, limit=500, now=now), limited=False)
+    for order in TaskOrder:
+        yield Question(f"list_tasks: by {order}", asking(task_views.list_tasks, order=order, limit=PAGE, now=now))
     yield Question("list_tags", lambda s: task_views.list_tags(s))
     yield Question("recent_runs: of a page", lambda s: runs.recent_runs(s, known.first_names, count=16))
     yield Question("recent_runs: of the busiest", lambda s: runs.recent_runs(s, [known.busiest], count=16))

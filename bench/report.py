@@ -1,17 +1,23 @@
-"""Writes what was measured into docs/performance.md, and its pictures: `python -m bench.report [bench.json]`."""
+"""Writes what was measured into docs/performance.md, and its pictures: `python -m bench.report [bench.json ...]`.
+
+Several files are taken together: what was measured in more than one of them is shown by its median.
+"""
 
 import json
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench import plots, table
 from bench.__main__ import JSON
+from bench.figures import medians
 from bench.summary import reasons, summary
 
 PAGE = Path("docs/performance.md")
 IMAGES = PAGE.parent / "images"
+_FILE = re.compile(r" --json [^\s'\"]+")
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
 
@@ -32,6 +38,27 @@ def results(document: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
 
 def _listed(versions: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {version}" for name, version in versions.items())
+
+
+def together(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What was measured at several times as one document: figures are medians, commands are listed. Pure."""
+    first = documents[0]
+    found: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for document in documents:
+        for each in document["results"]:
+            found.setdefault((each["scenario"], each["peer"]), []).append(each)
+    commands = dict.fromkeys(_FILE.sub("", document["command"]) for document in documents)
+    versions = {peer: told for document in documents for peer, told in document["versions"].items()}
+    results = [_median(each) for each in found.values()]
+    return {**first, "command": "` and `".join(commands), "versions": versions, "results": results}
+
+
+def _median(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    measured = [each for each in found if "figures" in each]
+    if not measured:
+        return dict(found[0])
+    rounds = sum(each["rounds"] for each in measured)
+    return {**measured[0], "rounds": rounds, "figures": medians([each["figures"] for each in measured])}
 
 
 def drawn(document: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
@@ -60,7 +87,7 @@ def replaced(page: str, new: str) -> str:
 
 
 def main() -> None:
-    document = json.loads(Path(sys.argv[1] if len(sys.argv) > 1 else JSON).read_text())
+    document = together([json.loads(Path(name).read_text()) for name in sys.argv[1:] or [str(JSON)]])
     pictures = drawn(document)
     for name, (_, svg) in pictures.items():
         (IMAGES / name).write_text(svg)

@@ -3,13 +3,10 @@
 import argparse
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cli.catalogue_option import add_catalogue_options, catalogue_url
 from cli.console import Refused, complain, say
-from cli.postgres import EmbeddedPostgres
-from cli.postgres_errors import cures_for
-from cli.settings import CATALOGUE, database_url
 
 if TYPE_CHECKING:
     from db.witness import Verdict
@@ -23,20 +20,7 @@ def add_audit_options(parser: argparse.ArgumentParser, environ: Mapping[str, str
     parser.set_defaults(refuse=parser.error)
     parser.add_argument("--from", dest="from_at", type=instant, metavar="...", help="from then on (default: 24 h)")
     parser.add_argument("--to", dest="to_at", type=instant, metavar="...", help="up to before then (default: now)")
-    parser.add_argument(
-        "--data-dir",
-        type=Path,
-        default=environ.get("DUETIME_DATA_DIR") or ".duetime",
-        metavar="...",
-        help="the folder of the `duetime up` that runs here (default: .duetime; variable: DUETIME_DATA_DIR)",
-    )
-    parser.add_argument(
-        "--database-url",
-        type=_database_url,
-        default=environ.get("DUETIME_DATABASE_URL") or None,
-        metavar="...",
-        help="the PostgreSQL of the catalogue, instead of the embedded one (variable: DUETIME_DATABASE_URL)",
-    )
+    add_catalogue_options(parser, environ)
 
 
 def instant(text: str) -> datetime:
@@ -52,13 +36,6 @@ def instant(text: str) -> datetime:
     return at.astimezone(UTC)
 
 
-def _database_url(text: str) -> str:
-    try:
-        return database_url(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{error} (the variable DUETIME_DATABASE_URL sets it, too)") from error
-
-
 def audit(chosen: argparse.Namespace) -> int:
     """Prints the verdict; 0 when every due time is accounted for, 1 when not.
 
@@ -67,7 +44,7 @@ def audit(chosen: argparse.Namespace) -> int:
     """
     if chosen.from_at and chosen.to_at and chosen.from_at >= chosen.to_at:
         chosen.refuse("--from has to be earlier than --to")
-    url = chosen.database_url or _embedded(chosen.data_dir.expanduser().absolute())
+    url = catalogue_url(chosen, failing="No verdict: ")
     verdict = _verdict(url, chosen.from_at, chosen.to_at)
     if chosen.from_at is not None and chosen.from_at < verdict.from_at:
         complain(f"duetime: Looked at what was due from {_utc(verdict.from_at)} on: the ledger is not kept for longer.")
@@ -85,17 +62,6 @@ def summary(verdict: "Verdict") -> str:
     if verdict.discrepancies:
         parts.append(f"{len(verdict.discrepancies)} discrepancies")
     return ", ".join(parts)
-
-
-def _embedded(folder: Path) -> str:
-    postgres = EmbeddedPostgres(folder / "postgres")
-    with cures_for(postgres.home):
-        if postgres.pid() is None:
-            raise Refused(
-                f"No verdict: no `duetime up` with its own PostgreSQL runs in {folder}. Start it, name its folder "
-                "with --data-dir, or set DUETIME_DATABASE_URL."
-            )
-        return postgres.url(CATALOGUE)
 
 
 def _verdict(url: str, from_at: datetime | None, to_at: datetime | None) -> "Verdict":

@@ -23,6 +23,8 @@ class DataFolder:
         self.logs = path / "logs"
         self.processes = path / "processes.json"
         self.births = path / "births.json"
+        self.secret_keys = path / "secret-keys"
+        self.prefect_auth = path / "prefect-auth"
         self._lock = path / "lock"
 
     @contextmanager

@@ -3,10 +3,13 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from cli.account_options import add_account_commands
 from cli.audit import add_audit_options
 from cli.console import Refused, complain
+from cli.crontab_options import add_crontab_options
+from cli.moving_options import add_moving_commands
 from cli.postgres_errors import PostgresUnavailable
 from cli.settings import add_up_options, settings_of
 
@@ -16,10 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser, up_parser = _parsers()
     chosen = parser.parse_args(arguments)
     try:
-        if chosen.command == "migrate":
-            return _migrate()
-        if chosen.command == "audit":
-            return _audit(chosen)
+        if chosen.command in COMMANDS:
+            return COMMANDS[chosen.command](chosen)
         try:
             settings = settings_of(chosen, os.environ)
         except ValueError as error:
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _migrate() -> int:
+def _migrate(_chosen: argparse.Namespace) -> int:
     # Here, because the supervisor, which lives long, would hold SQLAlchemy in memory for nothing.
     from cli.migrations import migrate_everything
 
@@ -44,6 +45,43 @@ def _audit(chosen: argparse.Namespace) -> int:
     from cli.audit import audit
 
     return audit(chosen)
+
+
+def _demo(chosen: argparse.Namespace) -> int:
+    from cli.demo import demo
+
+    return demo(chosen)
+
+
+def _import_crontab(chosen: argparse.Namespace) -> int:
+    from cli.import_crontab import import_crontab
+
+    return import_crontab(chosen)
+
+
+def _move(chosen: argparse.Namespace) -> int:
+    from cli import moving
+
+    return {"export": moving.export, "import": moving.import_tasks, "check": moving.check}[chosen.command](chosen)
+
+
+def _account(chosen: argparse.Namespace) -> int:
+    from cli.account import account
+
+    return account(chosen)
+
+
+# Without `up`, whose settings may be refused in argparse's words.
+COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
+    "migrate": _migrate,
+    "audit": _audit,
+    "demo": _demo,
+    "import-crontab": _import_crontab,
+    "export": _move,
+    "import": _move,
+    "check": _move,
+    "account": _account,
+}
 
 
 def _parsers() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
@@ -69,6 +107,22 @@ def _parsers() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
         "each discrepancy is printed; also 1, with nothing but a message on stderr, when there is no answer.",
     )
     add_audit_options(audit, os.environ)
+    crontab = commands.add_parser(
+        "import-crontab",
+        help="make a task of each line of a crontab",
+        description="Makes a task of each line of a crontab and reports line by line. The exit code is 0 when every "
+        "line became a task, and 1 when some did not; why is said for each of them.",
+    )
+    add_crontab_options(crontab, os.environ)
+    add_moving_commands(commands, os.environ)
+    add_account_commands(commands, os.environ)
+    demo = commands.add_parser(
+        "demo",
+        help="show the dashboard on a made-up shop",
+        description="Shows the dashboard on made-up tasks and runs, in a temporary folder that is gone afterwards. "
+        "Nothing is executed, and what you create is not kept.",
+    )
+    demo.add_argument("--port", type=int, default=3000, help="of the dashboard (default: 3000)")
     return parser, up
 
 

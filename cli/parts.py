@@ -13,7 +13,7 @@ from cli.settings import Settings, for_prefect, prefect_database
 # Of the environment of whoever starts the system; the rest may hold keys that are nobody's business here.
 INHERITED = frozenset(
     {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH"}
-    | {"SSL_CERT_FILE", "SSL_CERT_DIR", "LD_LIBRARY_PATH"}
+    | {"SSL_CERT_FILE", "SSL_CERT_DIR", "LD_LIBRARY_PATH", "DUETIME_LOG_FORMAT"}
     | {"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"}
 )
 WORKER_GRACE_SECONDS = 3
@@ -35,6 +35,15 @@ SERVER = {
     "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
     "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
 }
+
+
+SECRET_KEYS, SECRET_KEY_FILE = "DUETIME_SECRET_KEYS", "DUETIME_SECRET_KEY_FILE"
+PREFECT_AUTH = "DUETIME_PREFECT_AUTH"
+"""`user:password`, which Prefect's server asks for where it is set."""
+
+
+ADDRESSES = ("DUETIME_HTTP_ALLOW", "DUETIME_HTTP_DENY")
+"""To which addresses tasks and webhooks may send requests."""
 
 
 class Role(StrEnum):
@@ -78,23 +87,32 @@ def parts(settings: Settings, catalogue_url: str, environ: Mapping[str, str]) ->
     """Everything beside PostgreSQL, in the order in which it is started."""
     plain = _plain(environ)
     client = plain | CLIENT | _home(settings) | {"PREFECT_API_URL": f"{settings.prefect_url}/api"}
+    client |= _auth("PREFECT_API_AUTH_STRING", environ)
+    server = _server(settings, catalogue_url) | _auth("PREFECT_SERVER_API_AUTH_STRING", environ)
     catalogue = {"DUETIME_DATABASE_URL": catalogue_url}
+    reconciler = {"DUETIME_PUBLIC_URL": settings.url} | _of_reconciler(environ)
     return [
-        Part("prefect", Role.PREFECT, _prefect_command(settings), plain | _server(settings, catalogue_url)),
+        Part("prefect", Role.PREFECT, _prefect_command(settings), plain | server),
         Part("dashboard", Role.DASHBOARD, (*PYTHON, "dashboard"), client | _door(settings, environ) | catalogue),
-        Part("reconciler", Role.RECONCILER, (*PYTHON, "reconciler"), client | catalogue | _watch(environ)),
-        *_workers(settings, client | _databases(settings, catalogue_url) | _switches(environ)),
+        Part("reconciler", Role.RECONCILER, (*PYTHON, "reconciler"), client | catalogue | reconciler),
+        *_workers(settings, client | _databases(settings, catalogue_url) | _of_workers(environ)),
     ]
 
 
-def _watch(environ: Mapping[str, str]) -> dict[str, str]:
-    """Who is told, from outside, that all is well."""
-    return {name: environ[name] for name in ("DUETIME_DEAD_MAN_URL",) if name in environ}
+def _of_reconciler(environ: Mapping[str, str]) -> dict[str, str]:
+    """Who is told that all is well, and what it takes to tell others what is not."""
+    names = ("DUETIME_DEAD_MAN_URL", "DUETIME_PUBLIC_URL", SECRET_KEYS, SECRET_KEY_FILE, *ADDRESSES)
+    return {name: environ[name] for name in names if name in environ}
 
 
-def _switches(environ: Mapping[str, str]) -> dict[str, str]:
-    """What a person may turn off in the workers."""
-    return {name: environ[name] for name in ("DUETIME_ACCELERATOR",) if name in environ}
+def _of_workers(environ: Mapping[str, str]) -> dict[str, str]:
+    """What a person may turn off in the workers, and what opens secrets."""
+    names = ("DUETIME_ACCELERATOR", SECRET_KEYS, SECRET_KEY_FILE, *ADDRESSES)
+    return {name: environ[name] for name in names if name in environ}
+
+
+def _auth(variable: str, environ: Mapping[str, str]) -> dict[str, str]:
+    return {variable: environ[PREFECT_AUTH]} if environ.get(PREFECT_AUTH) else {}
 
 
 def _workers(settings: Settings, environment: Mapping[str, str]) -> list[Part]:
@@ -123,7 +141,8 @@ def _server(settings: Settings, catalogue_url: str) -> dict[str, str]:
 def _door(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
     """The dashboard's own variables, among them its credentials, which nobody else is to see."""
     own = {name: value for name, value in environ.items() if name.startswith("DUETIME_")}
-    own.pop("DUETIME_PREFECT_DATABASE_URL", None)
+    for others in ("DUETIME_PREFECT_DATABASE_URL", PREFECT_AUTH):
+        own.pop(others, None)
     address = {"DUETIME_HOST": settings.host, "DUETIME_PORT": str(settings.port)}
     return own | address | {"DUETIME_PREFECT_URL": settings.prefect_url}
 

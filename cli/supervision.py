@@ -14,7 +14,7 @@ from cli.data_folder import DataFolder
 from cli.parts import Part, Role
 from cli.postgres import EmbeddedPostgres, PostgresUnavailable
 from cli.restarts import Restarts
-from cli.stopping import Stopping
+from cli.stopping import Stopping, StopRequested
 from cli.web import is_well
 
 COUNT_EVERY_SECONDS = 3.0
@@ -43,14 +43,14 @@ class Supervisor:
         return url
 
     def run_to_end(self, part: Part) -> None:
-        """Raises Refused when it fails; returns early when everything is to be stopped."""
+        """Raises Refused when it fails, and StopRequested when everything is to be stopped meanwhile."""
         child = Child(part, self._folder)
         self._children.append(child)
         child.start()
         self._count()
         while (code := child.exit_code()) is None:
             if self._stopping.wait(0.05):
-                return
+                raise StopRequested
         self._children.remove(child)
         if code != 0:
             log = self._folder.log_of(part.name)

@@ -1,19 +1,22 @@
 """`duetime up`: the whole system in the foreground, from the first check to the last process stopped."""
 
+import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from cli.census import end_leftovers
 from cli.console import Refused, say
 from cli.data_folder import DataFolder
-from cli.parts import Part, arrivals, migrations, parts
+from cli.doors import invitation, there_is_an_admin
+from cli.kept import fernet_key, kept, prefect_auth
+from cli.parts import PREFECT_AUTH, SECRET_KEY_FILE, SECRET_KEYS, Part, arrivals, migrations, parts
 from cli.ports import port_problem
 from cli.postgres import EmbeddedPostgres, ensure_database
 from cli.readiness import Readiness
 from cli.settings import CATALOGUE, Settings
 from cli.stopping import Stopping, StopRequested
 from cli.supervision import Supervisor
-from dashboard.gate import UnsafeBinding, check_binding
+from dashboard.binding import PASSWORD, PROVIDER, UnsafeBinding, check_binding
 
 STARTING_PAUSE_SECONDS = 0.1
 PAUSE_SECONDS = 0.5
@@ -25,19 +28,25 @@ def up(settings: Settings, environ: Mapping[str, str]) -> int:
     Raises:
         Refused, PostgresUnavailable: it can't be started like this; nothing is left running.
     """
-    try:
-        check_binding(settings.host, environ)
-    except UnsafeBinding as error:
-        raise Refused(str(error)) from error
+    folder = DataFolder(settings.data_dir)
+    # Where there is no catalogue yet, there is no account in it.
+    has_catalogue = settings.database_url is not None or folder.postgres.exists()
+    _check_binding(settings, environ, has_way_in=has_catalogue)
     stopping = Stopping()
     stopping.listen()
-    folder = DataFolder(settings.data_dir)
     with folder.held(with_postgres=settings.database_url is None):
         if left := end_leftovers(folder.births):
             say(f"Ended {left} processes that a killed `duetime up` had left behind")
         _check_ports(settings)
         _System(settings, environ, stopping, folder).run()
     return 0
+
+
+def _check_binding(settings: Settings, environ: Mapping[str, str], *, has_way_in: bool) -> None:
+    try:
+        check_binding(settings.host, environ, has_way_in=has_way_in or bool(environ.get(PROVIDER)))
+    except UnsafeBinding as error:
+        raise Refused(str(error)) from error
 
 
 def _check_ports(settings: Settings) -> None:
@@ -49,7 +58,7 @@ def _check_ports(settings: Settings) -> None:
 
 class _System:
     def __init__(self, settings: Settings, environ: Mapping[str, str], stopping: Stopping, folder: DataFolder) -> None:
-        self._settings, self._environ, self._stopping = settings, environ, stopping
+        self._settings, self._environ, self._stopping, self._folder = settings, environ, stopping, folder
         embedded = settings.database_url is None
         self._postgres = EmbeddedPostgres(folder.postgres, _limits(settings), ends_with_us=True) if embedded else None
         self._supervisor = Supervisor(folder, stopping, self._postgres)
@@ -70,11 +79,35 @@ class _System:
         catalogue_url = self._settings.database_url or self._start_postgres()
         self._readiness.tell("bringing the databases up to date")
         self._supervisor.run_to_end(migrations(self._settings, catalogue_url, self._environ))
-        everything = parts(self._settings, catalogue_url, self._environ)
+        _check_binding(self._settings, self._environ, has_way_in=there_is_an_admin(catalogue_url))
+        self._invite(catalogue_url)
+        everything = parts(self._settings, catalogue_url, {**self._environ, **self._kept(catalogue_url)})
         awaited = arrivals(catalogue_url, self._environ, since=datetime.now(UTC))
         self._readiness.tell(f"starting {', '.join(part.name for part in everything)}")
         self._supervisor.keep([*everything, awaited])
         return awaited
+
+    def _kept(self, catalogue_url: str) -> dict[str, str]:
+        """The keys that this folder keeps, where the environment has none."""
+        found = {}
+        if not any(name in self._environ for name in (SECRET_KEYS, SECRET_KEY_FILE)):
+            kept(self._folder.secret_keys, fernet_key)
+            found[SECRET_KEY_FILE] = os.fspath(self._folder.secret_keys)
+        if PREFECT_AUTH not in self._environ and self._people_sign_in(catalogue_url):
+            # Who has to sign in here could do all without it there.
+            found[PREFECT_AUTH] = kept(self._folder.prefect_auth, prefect_auth)
+            say(f"Prefect asks for what {self._folder.prefect_auth} has, because people have to sign in here")
+        return found
+
+    def _people_sign_in(self, catalogue_url: str) -> bool:
+        by_environment = any(self._environ.get(name) for name in (PASSWORD, PROVIDER))
+        return by_environment or there_is_an_admin(catalogue_url)
+
+    def _invite(self, catalogue_url: str) -> None:
+        """Tells of the way to accounts, where there are none and nobody has to sign in."""
+        token = None if self._people_sign_in(catalogue_url) else invitation(catalogue_url)
+        if token is not None:
+            say(f"Nobody has to sign in here. To change that, once: {self._settings.url}/sign-in/first?link={token}")
 
     def _start_postgres(self) -> str:
         assert self._postgres is not None

@@ -8,11 +8,15 @@ from collections.abc import Mapping
 from typing import NoReturn
 
 import uvicorn
+from sqlalchemy.exc import ProgrammingError
 
 from dashboard.asgi import create_app
+from dashboard.binding import PASSWORD, PUBLISHED_ON, UnsafeBinding, check_binding, is_loopback
 from dashboard.context import catalogue
-from dashboard.gate import UnsafeBinding, check_binding
 from dashboard.live import hub
+from dashboard.provider import Provider
+from db import accounts, journal
+from db.errors import CatalogueUnavailable
 
 log = logging.getLogger("dashboard")
 
@@ -23,11 +27,11 @@ CANNOT_START = 2
 
 def main() -> int:
     """Serves until it is told to stop. 2: the environment does not say what is needed."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    journal.keep()
     host = os.environ.get("DUETIME_HOST") or "127.0.0.1"
     try:
         port = port_in(os.environ)
-        check_binding(host, os.environ)
+        check_binding(host, os.environ, has_way_in=_has_way_in())
         app = create_app(catalogue(), hub(), host=host, port=port)
     except (RuntimeError, ValueError, UnsafeBinding) as error:
         log.error("%s", error)
@@ -45,6 +49,25 @@ def main() -> int:
         timeout_graceful_shutdown=STOP_SECONDS,
     )
     return 0
+
+
+def _has_way_in() -> bool:
+    """Whether somebody could say who they are, other than by the password of the environment.
+
+    Raises:
+        RuntimeError: PostgreSQL does not answer, so that it is not known.
+    """
+    if os.environ.get(PASSWORD) or Provider.from_environment() is not None:
+        return True
+    if is_loopback(os.environ.get(PUBLISHED_ON) or os.environ.get("DUETIME_HOST") or "127.0.0.1"):
+        return False  # nobody asks
+    try:
+        with catalogue().transaction() as session:
+            return accounts.there_is_an_admin(session)
+    except CatalogueUnavailable as error:
+        raise RuntimeError(str(error)) from error
+    except ProgrammingError:
+        return False  # there are no tables yet
 
 
 def port_in(environ: Mapping[str, str]) -> int:

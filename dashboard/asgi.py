@@ -1,6 +1,8 @@
 """The pages, the API and the health of the system as one application behind one gate."""
 
 import gc
+import importlib
+import pkgutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,29 +12,38 @@ from starlette.routing import BaseRoute, Mount
 from starlette.types import ASGIApp
 from streamlit.starlette import App
 
-from dashboard import navigation
+from dashboard import app_pages, navigation
 from dashboard.api.app import create_api
 from dashboard.api.docs import entrance_route
 from dashboard.api.health import health_routes
 from dashboard.api.metrics import metrics_route
 from dashboard.delivery import CompressedBundle
+from dashboard.doorman import Doorman, post
 from dashboard.failures import show_failure
 from dashboard.gate import Gate, GateSettings
 from dashboard.headers import DefaultHeaders
 from dashboard.index import content_security_policy, index_routes
 from dashboard.live import Hub, live_route
 from dashboard.output import output_routes
+from dashboard.provider import Provider, provider_routes
+from dashboard.sign_in import sign_in_routes
 from db.engine import Catalogue
 
 
 def create_app(catalogue: Catalogue, hub: Hub, *, host: str, port: int) -> ASGIApp:
     """Everything that this process serves."""
+    settings, provider = GateSettings.from_environment(host, port), Provider.from_environment()
+    doorman = _doorman(catalogue, hub, settings, provider)
+    post(doorman)
+    doors = sign_in_routes(catalogue, doorman, settings)
+    if provider is not None:
+        doors += provider_routes(catalogue, provider, settings)
 
     @asynccontextmanager
     async def lifespan(_app: App) -> AsyncIterator[None]:
         # Imported before the first reader comes, and not sooner: components register with a running Streamlit.
-        from dashboard.app_pages import edit, run, runs, task, tasks  # noqa: F401
-
+        for page in pkgutil.iter_modules(app_pages.__path__):
+            importlib.import_module(f"{app_pages.__name__}.{page.name}")
         hub.start()
         # What is loaded by now stays: no collection need look at it again.
         gc.collect()
@@ -42,12 +53,23 @@ def create_app(catalogue: Catalogue, hub: Hub, *, host: str, port: int) -> ASGIA
 
     pages = App(
         Path(__file__).with_name("app.py"),
-        routes=_routes(catalogue, hub),
+        routes=[*doors, *_routes(catalogue, hub)],
         middleware=[Middleware(DefaultHeaders, headers=_policy()), Middleware(CompressedBundle)],
         lifespan=lifespan,
         on_script_error=show_failure,
     )
-    return Gate(pages, GateSettings.from_environment(host, port))
+    return Gate(pages, settings, doorman, hub)
+
+
+def _doorman(catalogue: Catalogue, hub: Hub, settings: GateSettings, provider: Provider | None) -> Doorman:
+    return Doorman(
+        catalogue,
+        hub,
+        password=settings.password,
+        cookie_name=settings.cookie_name,
+        is_private=settings.is_private,
+        has_provider=provider is not None,
+    )
 
 
 def _policy() -> dict[str, str]:
@@ -60,7 +82,7 @@ def _routes(catalogue: Catalogue, hub: Hub) -> list[BaseRoute]:
         *health_routes(catalogue),
         metrics_route(catalogue),
         entrance_route(),
-        Mount("/api", create_api(catalogue)),
+        Mount("/api", create_api(catalogue, hub)),
         live_route(hub),
         *output_routes(catalogue, hub),
         *index_routes(navigation.HOME, navigation.PATHS),

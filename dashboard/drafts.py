@@ -7,7 +7,7 @@ import logging
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from time import monotonic
 from typing import Any
 from uuid import UUID, uuid4
@@ -19,14 +19,15 @@ from dashboard import conflicts, forms
 from dashboard.api.repeats import once
 from dashboard.conflicts import Difference, Side
 from dashboard.context import catalogue, now
-from dashboard.viewer import ACTOR, viewer_zone
-from db import revisions, task_views, tasks
+from dashboard.viewer import actor, address, viewer_zone, visitor
+from db import audit, revisions, task_views, tasks
+from db.access import Role
 from db.errors import CatalogueError, IdempotencyKeyReused, StaleVersion, TaskNameTaken
 from db.specs import AnyTask, InvalidTask, as_document, parse_task
 
 log = logging.getLogger(__name__)
 
-DRAFT = "_draft"
+DRAFT, FORGET = "_draft", "_draft_forgotten"
 SAME_RUN_SECONDS = 1.0
 """What is done in one run of the script is done within this time; people need longer to come back to the form."""
 ON_EVERY_DRAW = "name"
@@ -60,6 +61,15 @@ class Draft:
     conflict: Conflict | None = None
     saved: UUID | None = None
     saved_at: float = 0.0
+    usual_read: bool = False
+    usual_seconds: float | None = None
+    """How long its runs take, nearly always; looked up once."""
+    test: UUID | None = None
+    """The request for the test run that was begun last."""
+    is_new: bool = True
+    """Whether the browser has not been asked yet what it kept of this form."""
+    restored: bool = False
+    """Whether it is what the browser had kept."""
     undrawn: bool = False
     """Whether the page does not show yet what became of a save."""
 
@@ -158,6 +168,35 @@ def start(source: str, document: Mapping[str, Any], *, task: task_views.TaskView
     return draft
 
 
+def as_kept(draft: Draft) -> dict[str, Any]:
+    """What the browser keeps of it, and which draft this is: one that is new to it is always looked at."""
+    fields = draft.fields | {"once_date": draft.fields["once_date"].isoformat() if draft.fields["once_date"] else None}
+    whose = {"source": draft.source, "draft": draft.idempotency_key, "version": draft.version}
+    return {**whose, "fields": fields, "is_new": draft.is_new}
+
+
+def restore(draft: Draft, kept: Mapping[str, Any]) -> None:
+    """Goes on with what the browser had kept, as an edit of the version that it was begun on."""
+    fields = dict(kept["fields"])
+    fields["once_date"] = date.fromisoformat(fields["once_date"]) if fields.get("once_date") else None
+    if fields.keys() != draft.fields.keys():
+        return  # an older form's
+    if draft.task_id is not None and kept["version"] != draft.version:
+        with catalogue().transaction() as session:
+            found = {each.version: each for each in revisions.around(session, draft.task_id, int(kept["version"]))}
+        if int(kept["version"]) not in found:
+            return
+        draft.base, draft.version = found[int(kept["version"])].spec, int(kept["version"])
+    draft.fields, draft.restored = fields, True
+    _show(fields)
+
+
+def start_afresh() -> None:
+    """Throws away what was brought back."""
+    st.session_state.pop(DRAFT, None)
+    st.session_state[FORGET] = True
+
+
 def _show(fields: Mapping[str, Any]) -> None:
     """Replaces what is on the page; a field that is not on it gets its value when it is drawn."""
     st.session_state.update({key(name): fields[name] for name in fields if key(name) in st.session_state})
@@ -227,16 +266,21 @@ def _attempt(draft: Draft, spec: AnyTask, *, seen_version: int) -> None:
 
 
 def _write(session: Session, draft: Draft, spec: AnyTask, *, seen_version: int) -> UUID:
-    at, document = now(), as_document(spec)
+    at, document, by = now(), as_document(spec), visitor()
+    by.require(Role.EDITOR)
+    by.require_tags(spec.tags)
+    audit.ADDRESS.set(address())
     if draft.task_id is None:
 
         def create() -> dict[str, Any]:
-            return {"id": str(tasks.create_task(session, spec, actor=ACTOR, now=at))}
+            return {"id": str(tasks.create_task(session, spec, actor=actor(by), now=at))}
 
         answer = once(session, scope="page new", key=draft.idempotency_key, request=document, now=at, do=create)
         return UUID(answer["id"])
     if document != draft.base or seen_version != draft.version:
-        tasks.replace_task(session, draft.task_id, spec, seen_version=seen_version, actor=ACTOR, now=at)
+        if by.tags is not None:
+            by.require_tags(tasks.tags_of(session, draft.task_id))
+        tasks.replace_task(session, draft.task_id, spec, seen_version=seen_version, actor=actor(by), now=at)
     return draft.task_id
 
 

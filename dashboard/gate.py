@@ -1,33 +1,46 @@
-"""The gate: lets in nothing that comes from elsewhere by way of a browser, and nobody without the password.
+"""The gate: lets in nothing that comes from elsewhere by way of a browser, and nobody whom the doorman does not know.
 
 A page on the web can make its reader's browser send requests to a scheduler on the reader's own machine. Such a request
 shows by its Host, when a name was made to point here, or by its Origin.
 """
 
+import asyncio
 import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address
+from urllib.parse import urlencode, urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import Response
+import anyio.to_thread
+from starlette.datastructures import Headers
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dashboard.credentials import MIN_PASSWORD, Credentials, Denied
+from dashboard.binding import PASSWORD, PUBLISHED_ON, is_address, is_loopback
+from dashboard.doorman import Denied, Doorman
 from dashboard.headers import NOTHING_ELSE, DefaultHeaders
+from dashboard.live import Hub, Subscription
 from dashboard.problems import problem
+from db import audit
+from db.access import Visitor
+from db.errors import CatalogueUnavailable
+from db.notifications import Topic
 
-PASSWORD = "DUETIME_PASSWORD"  # noqa: S105 - the name of the variable
 ALLOWED_HOSTS = "DUETIME_ALLOWED_HOSTS"
-PUBLISHED_ON = "DUETIME_PUBLISHED_ON"
-"""Where a container's port is published, if not on the address that the process listens on."""
+PUBLIC_URL = "DUETIME_PUBLIC_URL"
+"""Where people reach the dashboard, for links in messages and the way back from an identity provider."""
 
-USER_NAME = "duetime.user_name"
-"""In the scope: the name that was told with the password."""
+VISITOR = "duetime.visitor"
+"""In the scope: who it is."""
+SIGN_IN = "/sign-in"
 IDENTITY_HEADERS = frozenset({b"remote-user", b"x-forwarded-user", b"x-forwarded-email", b"x-streamlit-user"})
 """Nobody says who they are by a header."""
-OPEN_PATHS = frozenset({"/healthz", "/readyz", "/api/healthz", "/api/readyz"})
+OPEN_PATHS = frozenset({"/healthz", "/readyz", "/api/healthz", "/api/readyz", SIGN_IN, "/sign-out"})
+LONG_PATHS = frozenset({"/api/events"})
+"""What answers for as long as somebody listens."""
+RETRY_AFTER_SECONDS = 5
+RECHECKED = 60.0
+"""Seconds after which it is looked again whether a listener may stay, should a hint have been lost."""
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 POLICY_VIOLATION = 1008
 HEADERS = {
@@ -44,27 +57,6 @@ _AUTHORITY = re.compile(r"([a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?")
 _ORIGIN = re.compile(r"(https?)://(.+)")
 
 
-class UnsafeBinding(Exception):
-    """The address is reachable from elsewhere, and nothing protects it."""
-
-
-def check_binding(host: str, environ: Mapping[str, str]) -> None:
-    """Refuses an address that others reach, unless there is a password.
-
-    Raises:
-        UnsafeBinding: there is none, or it is too short.
-    """
-    reached_at = environ.get(PUBLISHED_ON) or host
-    password = environ.get(PASSWORD, "")
-    if password and len(password) < MIN_PASSWORD:
-        raise UnsafeBinding(f"{PASSWORD} is too short. Set it to at least {MIN_PASSWORD} characters.")
-    if not password and not _is_loopback(reached_at):
-        raise UnsafeBinding(
-            f"Whoever reaches {reached_at or 'every address'} could run any command here. Set {PASSWORD} to at least "
-            f"{MIN_PASSWORD} characters, or listen on 127.0.0.1."
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class GateSettings:
     """Under which names the dashboard is reached, and the password, if there is one."""
@@ -74,6 +66,17 @@ class GateSettings:
     allowed: frozenset[tuple[str, int | None]] = frozenset()
     """More names, each with its port; without one for the standard ports and ours."""
     password: str = field(default="", repr=False)
+    public_url: str = ""
+
+    @property
+    def is_private(self) -> bool:
+        """Whether nobody but this machine reaches it."""
+        return is_loopback(self.host)
+
+    @property
+    def cookie_name(self) -> str:
+        """Cookies know no ports: two systems on one machine must not overwrite each other's."""
+        return f"duetime_{self.port}"
 
     @classmethod
     def from_environment(cls, host: str, port: int, environ: Mapping[str, str] = os.environ) -> "GateSettings":
@@ -83,8 +86,9 @@ class GateSettings:
             ValueError: a name is none.
         """
         reached_at = environ.get(PUBLISHED_ON) or host
-        names = environ.get(ALLOWED_HOSTS, "").split(",")
-        return cls(reached_at, port, allowed_hosts(names), environ.get(PASSWORD, ""))
+        public_url = environ.get(PUBLIC_URL, "").rstrip("/")
+        names = [*environ.get(ALLOWED_HOSTS, "").split(","), _authority_of(public_url)]
+        return cls(reached_at, port, allowed_hosts(names), environ.get(PASSWORD, ""), public_url)
 
     def admits(self, authority: str, *, default_port: int) -> bool:
         """Whether `name:port`, as in a Host or an Origin, is one of ours."""
@@ -100,7 +104,7 @@ class GateSettings:
         if name in _LOOPBACK or name.strip("[]") == self.host.lower():
             return True
         # No name can be made to point here when it is an address itself.
-        return self.host in _EVERY_ADDRESS and _is_address(name.strip("[]"))
+        return self.host in _EVERY_ADDRESS and is_address(name.strip("[]"))
 
 
 def allowed_hosts(names: Iterable[str]) -> frozenset[tuple[str, int | None]]:
@@ -137,9 +141,8 @@ def refusal(scope: Scope, settings: GateSettings) -> str:
 class Gate:
     """What stands before an application, for its requests and its websockets alike."""
 
-    def __init__(self, app: ASGIApp, settings: GateSettings) -> None:
-        self._app, self._settings = app, settings
-        self._credentials = Credentials(settings.password, settings.port) if settings.password else None
+    def __init__(self, app: ASGIApp, settings: GateSettings, doorman: Doorman, hub: Hub) -> None:
+        self._app, self._settings, self._doorman, self._hub = app, settings, doorman, hub
         self._guarded = DefaultHeaders(self._guard, HEADERS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -154,32 +157,116 @@ class Gate:
         if why:
             await _turn_away(problem(403, why, kind="foreign-request"), scope, receive, send)
             return
-        if self._credentials is None or scope["path"] in OPEN_PATHS:
+        audit.ADDRESS.set(address_of(scope))
+        if scope["path"] in OPEN_PATHS or scope["path"].startswith(f"{SIGN_IN}/"):
             await self._app(scope, receive, send)
             return
-        client = scope["client"][0] if scope.get("client") else ""
-        visitor = self._credentials.check(Headers(scope=scope), client)
-        if isinstance(visitor, Denied):
-            await _turn_away(_ask_for_password(visitor), scope, receive, send)
+        try:
+            visitor = await self._admit(scope)
+        except CatalogueUnavailable as error:
+            headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+            away = problem(503, str(error), kind="catalogue-unavailable", headers=headers)
+            await _turn_away(away, scope, receive, send)
             return
-        await self._app({**scope, USER_NAME: visitor.name}, receive, _with_cookie(send, visitor.cookie))
+        if isinstance(visitor, Denied):
+            await _turn_away(_ask_who_it_is(visitor, scope), scope, receive, send)
+            return
+        scope = {**scope, VISITOR: visitor}
+        if scope["type"] == "websocket" or scope["path"] in LONG_PATHS:
+            with self._hub.subscription([Topic.ACCESS]) as changes:
+                leave = _Leave(self, scope, changes, receive, send)
+                try:
+                    await self._app(scope, leave.receive, leave.send)
+                finally:
+                    leave.cancel()
+            return
+        await self._app(scope, receive, send)
+
+    async def _admit(self, scope: Scope) -> Visitor | Denied:
+        headers = Headers(scope=scope)
+        brought = headers.get("cookie", ""), headers.get("authorization", "")
+        known = self._doorman.recall(*brought)
+        if known is not None:
+            return known
+        return await anyio.to_thread.run_sync(self._doorman.check, *brought, address_of(scope))
+
+    async def still_admits(self, scope: Scope) -> bool:
+        """Whether whoever came in may stay."""
+        try:
+            return not isinstance(await self._admit(scope), Denied)
+        except CatalogueUnavailable:
+            return True
 
 
-def _ask_for_password(denied: Denied) -> Response:
+class _Leave:
+    """The connection of somebody who may stay for long: it ends when they may not come in any more."""
+
+    def __init__(self, gate: Gate, scope: Scope, changes: Subscription, receive: Receive, send: Send) -> None:
+        self._gate, self._scope, self._changes = gate, scope, changes
+        self._receive, self._send = receive, send
+        self._is_over = False
+        self._message: asyncio.Task[Message] | None = None
+        self._change: asyncio.Task[object] | None = None
+
+    async def receive(self) -> Message:
+        """What the other side sends; that it is gone, where it has to go."""
+        self._message = self._message or asyncio.ensure_future(self._receive())
+        try:
+            while not self._message.done():
+                self._change = self._change or asyncio.ensure_future(self._changes.changes(within_seconds=RECHECKED))
+                await asyncio.wait({self._message, self._change}, return_when=asyncio.FIRST_COMPLETED)
+                if self._change.done():
+                    self._change = None
+                    if not self._message.done() and not await self._gate.still_admits(self._scope):
+                        return await self._end()
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
+        message, self._message = self._message.result(), None
+        if message["type"].endswith(".disconnect"):
+            self.cancel()
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Nothing any more to whoever had to go."""
+        if not self._is_over:
+            await self._send(message)
+
+    async def _end(self) -> Message:
+        self.cancel()
+        self._is_over = True
+        if self._scope["type"] == "websocket":
+            await self._send({"type": "websocket.close", "code": POLICY_VIOLATION})
+            return {"type": "websocket.disconnect", "code": POLICY_VIOLATION}
+        return {"type": "http.disconnect"}
+
+    def cancel(self) -> None:
+        for task in (self._message, self._change):
+            if task is not None:
+                task.cancel()
+        self._message = self._change = None
+
+
+def address_of(scope: Scope) -> str:
+    """From where a request comes."""
+    return str(scope["client"][0]) if scope.get("client") else ""
+
+
+def _ask_who_it_is(denied: Denied, scope: Scope) -> Response:
     if denied.wait_seconds:
-        detail = "Too many attempts with a wrong password. Wait a minute."
+        detail = "Too many attempts with a wrong password or key. Wait a minute."
         return problem(429, detail, kind="too-many-attempts", headers={"Retry-After": str(denied.wait_seconds)})
-    challenge = {"WWW-Authenticate": 'Basic realm="Duetime", charset="UTF-8"'}
-    return problem(401, f"Send the password of {PASSWORD}, with any user name.", kind="no-password", headers=challenge)
+    if scope["type"] == "http" and _is_page(Headers(scope=scope), scope["method"]):
+        wanted = scope["path"] + (f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else "")
+        return RedirectResponse(f"{SIGN_IN}?{urlencode({'next': wanted})}", 303)
+    challenge = {"WWW-Authenticate": 'Bearer realm="Duetime"'}
+    detail = f"Say who you are: an API key as a bearer token, or the password of an account or of {PASSWORD} by Basic."
+    return problem(401, detail, kind="not-signed-in", headers=challenge)
 
 
-def _with_cookie(send: Send, cookie: str | None) -> Send:
-    async def send_with_cookie(message: Message) -> None:
-        if message["type"] == "http.response.start" and cookie is not None:
-            MutableHeaders(scope=message).append("Set-Cookie", cookie)
-        await send(message)
-
-    return send_with_cookie
+def _is_page(headers: Headers, method: str) -> bool:
+    """Whether a person waits for it in a browser."""
+    return method == "GET" and "text/html" in headers.get("accept", "")
 
 
 async def _turn_away(answer: Response, scope: Scope, receive: Receive, send: Send) -> None:
@@ -196,17 +283,9 @@ def _is_ours(origin: str, settings: GateSettings) -> bool:
     return found is not None and settings.admits(found[2], default_port=_PORTS[found[1]])
 
 
+def _authority_of(url: str) -> str:
+    return urlsplit(url).netloc if url else ""
+
+
 def _is_browser(headers: Headers) -> bool:
     return "sec-fetch-site" in headers or headers.get("user-agent", "").startswith("Mozilla/")
-
-
-def _is_loopback(host: str) -> bool:
-    return host.lower() == "localhost" or (_is_address(host) and ip_address(host).is_loopback)
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True

@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import streamlit as st
 from sqlalchemy.orm import Session
 
-from dashboard import components, navigation, pager
+from dashboard import components, ledger_month, navigation, pager
 from dashboard.badges import Badge
 from dashboard.components import CellKind, Column
+from dashboard.ledger_month import Month
 from dashboard.moments import clock, moment, span, zone_of
 from dashboard.run_rows import short
 from db import evidence, ledger
@@ -48,22 +49,34 @@ class Found:
     reasons: Sequence[str | None]
     upcoming: Sequence[DueTime]
     counts: Mapping[Outcome, int]
+    month: Month
+    days: Mapping[date, Mapping[Outcome, int]]
+    chosen: date | None
 
 
 def read(session: Session, task: TaskView, *, viewer_zone: str, now: datetime) -> Found:
     """What the card shows, of the page that the address names."""
+    zone = zone_of(task.spec, otherwise=viewer_zone)
+    chosen, month = ledger_month.chosen_day(), ledger_month.chosen_month(now, zone)
+    begin, end = ledger_month.bounds(chosen, zone) if chosen else (None, now)
+    until = min(end, now)
     cursor = st.query_params.get(CURSOR)
     try:
-        past = ledger.newest(session, task.id, now=now, limit=PAGE_SIZE, cursor=cursor)
+        past = ledger.newest(session, task.id, now=until, since=begin, limit=PAGE_SIZE, cursor=cursor)
     except BadCursor:
         pager.newest(CURSOR)
-        cursor, past = None, ledger.newest(session, task.id, now=now, limit=PAGE_SIZE)
-    zone = zone_of(task.spec, otherwise=viewer_zone)
+        cursor, past = None, ledger.newest(session, task.id, now=until, since=begin, limit=PAGE_SIZE)
+    shows_newest = cursor is None and chosen is None
     return Found(
         past=past,
         reasons=evidence.explain(session, task.id, past.items, now=now, zone=zone),
-        upcoming=_not_paused(task, ledger.upcoming(session, task.id, after=now, limit=UPCOMING)) if not cursor else (),
+        upcoming=_not_paused(task, ledger.upcoming(session, task.id, after=now, limit=UPCOMING))
+        if shows_newest
+        else (),
         counts=ledger.count_outcomes(session, task.id, since=now - COUNTED, until=now),
+        month=month,
+        days=ledger.count_by_day(session, task.id, zone=zone, since=month.begin, until=min(month.end, now)),
+        chosen=chosen,
     )
 
 
@@ -84,17 +97,27 @@ def show(task: TaskView, found: Found, *, viewer_zone: str, now: datetime) -> No
     with st.container(border=True, gap="small", key="ledger_card"):
         st.subheader("Due times", anchor=False, icon=":material/fact_check:")
         components.labels(_counted(found.counts), key="ledger_counts")
-        components.grid(
-            [*coming, *past],
-            _columns(zone, viewer_zone),
-            key="ledger",
-            label="Due times and what became of them",
-            dense=True,
-            cards=True,
-            empty="It has not been due yet." if CURSOR not in st.query_params else "There are none before.",
-            on_open=lambda due_at: _open_run(found.past.items, due_at),
-        )
-        pager.show(found.past.next_cursor, parameter=CURSOR)
+        left, right = st.columns([1, 2.2], gap="medium")
+        with left:
+            ledger_month.show(found.month, found.days, found.chosen)
+        with right:
+            components.grid(
+                [*coming, *past],
+                _columns(zone, viewer_zone),
+                key="ledger",
+                label="Due times and what became of them",
+                dense=True,
+                cards=True,
+                empty=_empty(found.chosen),
+                on_open=lambda due_at: _open_run(found.past.items, due_at),
+            )
+            pager.show(found.past.next_cursor, parameter=CURSOR)
+
+
+def _empty(chosen: date | None) -> str:
+    if CURSOR in st.query_params:
+        return "There are none before."
+    return "It was not due on this day." if chosen else "It has not been due yet."
 
 
 def _counted(counts: Mapping[Outcome, int]) -> list[tuple[CellKind, Any]]:
@@ -130,16 +153,16 @@ def _row(row: DueTime, why: str | None, zone: str, viewer_zone: str, *, now: dat
         "due": clock(row.due_at, zone),
         "there": clock(row.due_at, viewer_zone),
         "away": moment(row.due_at, zone),
-        "outcome": [asdict(_badge(row, now=now))],
+        "outcome": [asdict(badge(row, now=now))],
         "late": span(row.lateness_seconds),
-        "why": _beside_badge(row, why),
+        "why": _besidebadge(row, why),
         "run": {"text": f"Run {run}", "href": f"run?id={row.run_id}"} if run else None,
         "dim": row.due_at > now,
         "rev": [row.outcome, row.reason, run],
     }
 
 
-def _beside_badge(row: DueTime, why: str | None) -> str | None:
+def _besidebadge(row: DueTime, why: str | None) -> str | None:
     """The sentence without the word that the badge says already."""
     if why is None or row.outcome in (Outcome.RAN, Outcome.RUNNING):
         return why
@@ -147,7 +170,7 @@ def _beside_badge(row: DueTime, why: str | None) -> str | None:
     return f"{told[:1].upper()}{told[1:]}"
 
 
-def _badge(row: DueTime, *, now: datetime) -> Badge:
+def badge(row: DueTime, *, now: datetime) -> Badge:
     late = row.lateness_seconds is not None and row.lateness_seconds >= LATE_FROM.total_seconds()
     if row.outcome == Outcome.RAN and late:
         return RAN_LATE

@@ -75,6 +75,11 @@ class Hub:
         """A value that is another one after each change of the topic: a key for what was read before it."""
         return self._counts.get(topic, 0), self._counts.get(Topic.EVERYTHING, 0)
 
+    def count(self, topics: Iterable[str]) -> int:
+        """How many hints came about things of these kinds, and about everything, since this process began."""
+        kinds = {topic.partition(":")[0] for topic in topics} | {Topic.EVERYTHING.value}
+        return sum(self._counts.get(kind, 0) for kind in kinds)
+
     @contextmanager
     def subscription(self, topics: Iterable[str]) -> Iterator[Subscription]:
         """Hints about these topics, for as long as the block lasts."""
@@ -99,22 +104,31 @@ def hub() -> Hub:
 
 
 def live_route(hub: Hub) -> WebSocketRoute:
-    """`/live`: a page sends its topics, and is told when one of them changed."""
+    """`/live`: a page sends its topics, and is told when one of them changed.
+
+    It also sends how many hints it knows of from the time before it was drawn: what came since then, and before this
+    socket was there, is told at once.
+    """
 
     async def live(websocket: WebSocket) -> None:
         await websocket.accept()
-        topics = await hello(websocket)
-        if not isinstance(topics, list) or len(topics) > MAX_TOPICS:
+        asked = await hello(websocket)
+        topics = asked.get("topics") if isinstance(asked, dict) else None
+        if not isinstance(asked, dict) or not isinstance(topics, list) or len(topics) > MAX_TOPICS:
             await websocket.close(POLICY_VIOLATION)
             return
-        with hub.subscription(str(topic) for topic in topics) as subscription:
-            await while_connected(websocket, lambda: _tell(websocket, hub, subscription))
+        names = [str(topic) for topic in topics]
+        with hub.subscription(names) as subscription:
+            is_behind = asked.get("known") not in (None, hub.count(names))
+            await while_connected(websocket, lambda: _tell(websocket, hub, subscription, is_behind=is_behind))
 
     return WebSocketRoute("/live", live)
 
 
-async def _tell(websocket: WebSocket, hub: Hub, subscription: Subscription) -> None:
+async def _tell(websocket: WebSocket, hub: Hub, subscription: Subscription, *, is_behind: bool) -> None:
     told: bool | None = None
+    if is_behind:
+        await websocket.send_json({"changed": "change"})
     while True:
         if hub.connected != told:
             told = hub.connected

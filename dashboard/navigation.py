@@ -1,14 +1,21 @@
 """Which pages there are, and how to get from one to another."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
+from urllib.parse import parse_qsl, urlsplit
 
 import streamlit as st
 from streamlit.navigation.page import Page
 
-HOME = "tasks"
-PATHS = ["tasks", "runs", "task", "run", "new", "edit"]
+HOME = "today"
+PATHS = [
+    *("today", "tasks", "runs", "calendar", "problems"),
+    *("workers", "audit", "messages", "access", "settings"),
+    *("task", "run", "due", "new", "edit"),
+]
 
+NO_MENU = ""
+"""The pages that are named at the top themselves."""
 _PAGES = "_pages"
 _NOTICE = "_notice"
 
@@ -19,12 +26,16 @@ def page(draw: Callable[[], None], path: str, *, title: str, icon: str, visible:
     return st.Page(draw, title=title, icon=f":material/{icon}:", url_path=path, visibility=visibility)  # type: ignore[arg-type]
 
 
-def run(pages: Sequence[Page]) -> None:
-    """Draws the page that the address names."""
+def run(pages: Mapping[str, Sequence[Page]]) -> None:
+    """Draws the page that the address names. The pages are by the menu that they are in."""
     # Streamlit gives its default page the bare address only, so the default is one that leads home.
     start = st.Page(_go_home, title="Duetime", url_path="home", default=True, visibility="hidden")
-    st.session_state[_PAGES] = {each.url_path: each for each in pages}
-    st.navigation([start, *pages], position="top").run()
+    st.session_state[_PAGES] = {each.url_path: each for menu in pages.values() for each in menu}
+    st.navigation({NO_MENU: [start, *pages[NO_MENU]], **_others(pages)}, position="top").run()
+
+
+def _others(pages: Mapping[str, Sequence[Page]]) -> dict[str, list[Page]]:
+    return {menu: list(found) for menu, found in pages.items() if menu != NO_MENU}
 
 
 def _go_home() -> None:
@@ -34,6 +45,17 @@ def _go_home() -> None:
 def go(path: str, **query: str) -> NoReturn:
     """Leaves for another page."""
     st.switch_page(st.session_state[_PAGES][path], query_params=query)
+
+
+def follow(link: str) -> NoReturn:
+    """Leaves for the page of a link, such as `runs?run_state=Failed`."""
+    address = urlsplit(link)
+    go(address.path, **dict(parse_qsl(address.query)))
+
+
+def link(path: str, label: str, **query: str) -> None:
+    """A way to another page."""
+    st.page_link(st.session_state[_PAGES][path], label=label, query_params=query)
 
 
 def back_link(path: str, label: str, **query: str) -> None:

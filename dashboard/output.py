@@ -1,11 +1,13 @@
 """The output of a run to a page: over a socket while it is printed, and as a text file."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
 from uuid import UUID
 
 import anyio
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
@@ -20,12 +22,13 @@ FIRST_LINES = 5000
 LINES_AT_ONCE = 1000
 GATHER_SECONDS = 0.15
 """After lines were sent: many small writes of a run become few messages."""
+NEWEST_LINE = 2**63 - 1
 LOOK_SECONDS = 10.0
 """A hint may be lost, so the log is looked at this often anyway."""
 
 
 def output_routes(catalogue: Catalogue, hub: Hub) -> list[BaseRoute]:
-    """`/live/logs/{run}`, a socket, and `/logs/{run}.txt`, the whole log."""
+    """`/live/logs/{run}`, a socket; `/logs/{run}/before/{line}`, what is older; `/logs/{run}.txt`, the whole log."""
 
     async def live(websocket: WebSocket) -> None:
         run_id: UUID = websocket.path_params["run_id"]
@@ -52,7 +55,21 @@ def output_routes(catalogue: Catalogue, hub: Hub) -> list[BaseRoute]:
         headers = {"Content-Disposition": f'attachment; filename="{safe[:80]}-{str(run_id)[:8]}.txt"'}
         return StreamingResponse(_as_text(catalogue, run_id), media_type="text/plain; charset=utf-8", headers=headers)
 
-    return [WebSocketRoute("/live/logs/{run_id:uuid}", live), Route("/logs/{run_id:uuid}.txt", download)]
+    return [
+        WebSocketRoute("/live/logs/{run_id:uuid}", live),
+        Route("/logs/{run_id:uuid}.txt", download),
+        Route("/logs/{run_id:uuid}/before/{line_id:int}", partial(_older, catalogue)),
+    ]
+
+
+def _older(catalogue: Catalogue, request: Request) -> Response:
+    run_id, line_id = request.path_params["run_id"], request.path_params["line_id"]
+    try:
+        with catalogue.transaction() as session:
+            lines = logs.last_lines(session, run_id, before=min(line_id, NEWEST_LINE), limit=FIRST_LINES)
+    except CatalogueUnavailable as error:
+        return PlainTextResponse(f"{error}\n", 503)
+    return JSONResponse(_as_message(lines))
 
 
 class _Follower:
@@ -64,8 +81,9 @@ class _Follower:
     async def follow(self, subscription: Subscription) -> None:
         while True:
             while lines := await anyio.to_thread.run_sync(self._read, abandon_on_cancel=True):
-                self._after = lines[-1].id
-                await self._websocket.send_json({"lines": [_as_row(line) for line in lines]})
+                is_first, self._after = self._after is None, lines[-1].id
+                message = _as_message(lines)
+                await self._websocket.send_json(message if is_first else {"lines": message["lines"]})
                 await anyio.sleep(GATHER_SECONDS)
             await subscription.changes(within_seconds=LOOK_SECONDS)
 
@@ -77,6 +95,11 @@ class _Follower:
                 return logs.list_lines(session, self._run_id, after=self._after, limit=LINES_AT_ONCE)
         except CatalogueUnavailable:
             return ()
+
+
+def _as_message(lines: Sequence[RunLog]) -> dict[str, Any]:
+    """Lines up to some point, and whether there may be older ones."""
+    return {"lines": [_as_row(line) for line in lines], "older": len(lines) == FIRST_LINES}
 
 
 def _as_row(line: RunLog) -> tuple[int, int, str, str, str]:

@@ -1,14 +1,22 @@
 """Reads that are the same for all readers, made once per change of the catalogue."""
 
+from collections import Counter
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache, partial
 from typing import TypedDict
+from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from dashboard.context import catalogue
+from dashboard import load, today
+from dashboard.context import catalogue, now
 from dashboard.live import hub
-from db import task_views
+from dashboard.paced import Answer, Paced
+from db import load as db_load
+from db import overview, problems, task_views
 from db.notifications import Topic
+from db.problems import Problem
 from db.states import Kind
 from db.task_views import TaskFilter
 
@@ -24,12 +32,81 @@ class Filters(TypedDict):
     search: str
     tag: str | None
     kind: Kind | None
+    pool: str | None
     state: TaskFilter | None
+
+
+def day(at: datetime) -> Answer[today.Day]:
+    """The figures of the last day."""
+    return _DAY.get((hub().token(Topic.RUNS), hub().token(Topic.TASKS), today.window(at).begin))
+
+
+def _day() -> today.Day:
+    window = today.window(now())
+    with catalogue().transaction() as session:
+        since, until, slice_ = window.begin, window.now, today.SLICE
+        counts = overview.count_by_slice(session, since=since, until=until, slice_=slice_)
+        failures = overview.failures_by_slice(session, since=since, until=until, slice_=slice_)
+    return today.day(window, counts, failures, _planned(window))
+
+
+def _planned(window: today.Window) -> dict[datetime, int]:
+    """What is still to come, by the slices of the window."""
+    planned: Counter[datetime] = Counter()
+    for minute, count in load_ahead("UTC", window.now).value.starts.items():
+        if window.now < minute < window.begin + today.BACK + today.AHEAD + today.SLICE:
+            planned[window.begin + (minute - window.begin) // today.SLICE * today.SLICE] += count
+    return planned
+
+
+_DAY = Paced(_day)
+
+
+def open_problems() -> Answer[Sequence[Problem]]:
+    """What needs somebody, and what was said of it."""
+    return _PROBLEMS.get((hub().token(Topic.RUNS), hub().token(Topic.TASKS), hub().token(Topic.WORKERS)))
+
+
+def forget_problems() -> None:
+    """After somebody said something of them."""
+    _PROBLEMS.forget()
+
+
+def _problems() -> Sequence[Problem]:
+    with catalogue().transaction() as session:
+        return problems.open_problems(session, now=now())
+
+
+_PROBLEMS = Paced(_problems)
+
+
+def load_ahead(zone: str, at: datetime) -> Answer[load.Load]:
+    """What is due in the week that begins with this day in a zone."""
+    today_ = at.astimezone(ZoneInfo(zone)).replace(hour=0, minute=0, second=0, microsecond=0)
+    return _load_of(zone).get((hub().token(Topic.TASKS), today_.date()))
+
+
+@lru_cache(maxsize=32)
+def _load_of(zone: str) -> Paced[load.Load]:
+    return Paced(partial(_load, zone), pause_at_most_seconds=15.0, keeps_nobody_waiting=True)
+
+
+def _load(zone: str) -> load.Load:
+    today_ = now().astimezone(ZoneInfo(zone)).replace(hour=0, minute=0, second=0, microsecond=0)
+    begin, end = (moment.astimezone(UTC) for moment in (today_, today_ + timedelta(days=load.DAYS)))
+    with catalogue().transaction() as session:
+        shared, alone = db_load.shared(session), db_load.alone(session, begin=begin, end=end)
+    return load.load(shared, alone, begin=begin, end=end)
 
 
 def tags() -> Sequence[str]:
     """The tags in use."""
     return _tags(hub().token(Topic.TASKS))
+
+
+def pools() -> Sequence[str]:
+    """The work pools of the tasks."""
+    return _pools(hub().token(Topic.TASKS))
 
 
 def count_tasks(filters: Filters) -> str:
@@ -45,6 +122,12 @@ def count_tasks(filters: Filters) -> str:
 def _tags(token: Token) -> Sequence[str]:  # noqa: ARG001
     with catalogue().transaction() as session:
         return list(task_views.list_tags(session))
+
+
+@st.cache_data(ttl=15, max_entries=2, show_spinner=False)
+def _pools(token: Token) -> Sequence[str]:  # noqa: ARG001
+    with catalogue().transaction() as session:
+        return list(task_views.list_pools(session))
 
 
 @st.cache_data(ttl=15, max_entries=200, show_spinner=False)

@@ -14,7 +14,9 @@ TRIGGERS = {
     "schedule": "by schedule",
     "manual": "started by hand",
     "catch_up": "caught up",
+    "test": "test run",
     "rerun": "run again",
+    "chain": "after another run",
     "prefect": "started in Prefect",
 }
 COLUMNS = (

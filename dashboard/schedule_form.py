@@ -6,18 +6,21 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import components
+from dashboard import components, cron_grid, edit_effects, forms
 from dashboard.components import Column
-from dashboard.context import now
+from dashboard.context import catalogue, now
 from dashboard.drafts import Draft, collect_in_fragment, held, key
 from dashboard.forms import FIRST_PASS, SECOND_PASS
-from dashboard.moments import clock, day, moment, time_of_day
+from dashboard.moments import clock, day, moment, time_of_day, zone_of
 from dashboard.previews import Preview, preview, same_moment
 from dashboard.task_form import card_title, say_problem
 from dashboard.task_words import FIELD_LABELS
 from dashboard.text import escape_markdown
 from dashboard.viewer import viewer_zone
+from db import overview
+from db.errors import CatalogueUnavailable
 from db.schedules import time_zones
+from db.specs import AnyTask, InvalidTask, parse_task
 
 KINDS = {"cron": "Repeating", "once": "One time", "manual": "By hand"}
 EXAMPLES = {
@@ -29,6 +32,7 @@ EXAMPLES = {
     "Monthly": "0 2 1 * *",
 }
 EXAMPLE = "edit_example"
+RUNS_LOOKED_AT = 60
 PASSES = {FIRST_PASS: "The first time", SECOND_PASS: "The second time"}
 
 
@@ -58,8 +62,49 @@ def schedule(draft: Draft) -> None:
         _due_times(seen.due_at, fields["timezone"])
         for note in seen.notes:
             st.caption(f":orange[:material/warning:] {escape_markdown(note)}")
+        _changes(draft)
         if kind == "cron" or fields["starts_at"] or fields["ends_at"]:
             _bounds(problems, fields)
+
+
+def _changes(draft: Draft) -> None:
+    """What saving it would change: due times that come and go, and runs that would meet each other."""
+    try:
+        task = forms.read(draft.fields, base=draft.base)
+    except InvalidTask:
+        return
+    at = now()
+    forecast = edit_effects.overlap_forecast(task, _usual_seconds(draft), now=at)
+    if forecast:
+        st.caption(f":orange[:material/stacked_line_chart:] {escape_markdown(forecast)}")
+    if draft.base is None:
+        return
+    found = edit_effects.effects(parse_task(draft.base), task, now=at)
+    if found:
+        with st.expander(edit_effects.in_words(found), icon=":material/difference:", key="edit_effects"):
+            _named("Added", found.added, task)
+            _named("Gone", found.removed, task)
+
+
+def _usual_seconds(draft: Draft) -> float | None:
+    """Read once for a draft."""
+    if draft.task_id is not None and not draft.usual_read:
+        try:
+            with catalogue().transaction() as session:
+                found = overview.usual_seconds(session, [draft.task_id], of_runs=RUNS_LOOKED_AT)
+        except CatalogueUnavailable:
+            return None
+        draft.usual_read, draft.usual_seconds = True, found.get(draft.task_id)
+    return draft.usual_seconds
+
+
+def _named(word: str, instants: Sequence[datetime], task: AnyTask) -> None:
+    if not instants:
+        return
+    zone = zone_of(task, otherwise=viewer_zone())
+    more = f", and {len(instants) - edit_effects.NAMED:,} more" if len(instants) > edit_effects.NAMED else ""
+    listed = ", ".join(clock(at, zone) for at in instants[: edit_effects.NAMED])
+    st.markdown(f"**{word}**, {escape_markdown(zone)}: {escape_markdown(listed + more)}")
 
 
 def _cron(_seen: Preview) -> None:
@@ -71,6 +116,37 @@ def _cron(_seen: Preview) -> None:
         max_chars=200,
         help="Minute, hour, day of month, month, day of week. A sixth field is seconds; @daily and the like work too.",
     )
+
+    _grid()
+
+
+def _grid() -> None:
+    """The same as minutes, hours and days to choose from; each follows the other."""
+    shown = cron_grid.read(st.session_state[key("cron")])
+    with st.expander("Choose minutes, hours and days", icon=":material/grid_on:", key="edit_cron_grid"):
+        if shown is None:
+            st.caption("This expression says more than a grid can show. It is kept as it is written.")
+            return
+        components.cron_grid(
+            [
+                {
+                    "name": name,
+                    "label": name.capitalize(),
+                    "values": cron_grid.labels(name),
+                    "chosen": sorted(getattr(shown, name)),
+                    "wide": name in ("months", "weekdays"),
+                }
+                for name in cron_grid.FIELDS
+            ],
+            key="edit_cron_grid_values",
+            on_change=_choose,
+        )
+
+
+def _choose(field: str, values: Sequence[int]) -> None:
+    shown = cron_grid.read(st.session_state[key("cron")])
+    if shown is not None:
+        st.session_state[key("cron")] = shown.having(field, values).cron()
 
 
 def _take_example() -> None:

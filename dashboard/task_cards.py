@@ -2,24 +2,23 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from statistics import median
 from typing import Any
 
 import streamlit as st
 
-from dashboard import action_text, components, navigation, run_rows, task_header
-from dashboard.badges import run_badge
+from dashboard import action_text, components, history_bars, navigation, run_rows, task_header, track_record
 from dashboard.components import CellKind, Column
 from dashboard.moments import clock, moment, span, zone_of
 from db.schedules import in_words, next_due_times
 from db.specs import CronSchedule
-from db.states import FINAL_STATES, RunState
-from db.tables import Revision, Run
+from db.states import FINAL_STATES
+from db.tables import Run
 from db.task_views import TaskView
 
 DUE_TIMES_SHOWN = 8
 RUNS_LISTED = 12
 NOT_DUE = "It is not due again."
+DURATION, LATENESS = "Duration", "Lateness"
 
 
 def card_title(text: str, icon: str) -> None:
@@ -87,33 +86,26 @@ class Cards:
             if not ended:
                 st.caption("None has ended yet.")
                 return
-            lengths = [length for run in ended if (length := run_rows.duration_seconds(run)) is not None]
-            late = [run.lateness_seconds for run in ended if run.lateness_seconds is not None]
-            completed = sum(run.state == RunState.COMPLETED for run in ended)
             with st.grid(3, min_column_width=90):
-                st.metric("Completed", f"{100 * completed / len(ended):.0f} %")
-                st.metric("Usually takes", _usual(lengths))
-                st.metric("Usual lateness", _usual(late))
-            self._durations(list(reversed(ended)), max(lengths, default=0))
+                st.metric("Succeeded", track_record.success_rate(ended) or "unknown")
+                st.metric("Usually takes", span(track_record.percentile_seconds(ended, 0.5)) or "unknown")
+                st.metric("95 % take at most", span(track_record.percentile_seconds(ended)) or "unknown")
+            self._over_time(ended)
 
-    def _durations(self, ended: Sequence[Run], longest: float) -> None:
-        components.durations(
-            [
-                {
-                    "id": str(run.id),
-                    "href": f"run?id={run.id}",
-                    "tone": run_badge(run.state).tone,
-                    "title": run_rows.in_words(run, zone=self._zone),
-                    "share": (run_rows.duration_seconds(run) or 0) / longest if longest else 0,
-                }
-                for run in ended
-            ],
-            key="task_durations",
-            label="How long the last runs took",
-            oldest=clock(ended[0].due_at, self._zone),
-            longest=f"longest: {span(longest)}",
-            on_open=_open_run,
+    @st.fragment
+    def _over_time(self, ended: Sequence[Run]) -> None:
+        """Drawn alone where another figure is chosen."""
+        about = st.segmented_control(
+            "Shown",
+            [DURATION, LATENESS],
+            default=DURATION,
+            required=True,
+            key="over_time",
+            bind="query-params",
+            label_visibility="collapsed",
         )
+        series = history_bars.lateness if about == LATENESS else history_bars.durations
+        history_bars.show(series(self._task.spec, list(reversed(ended)), zone=self._zone))
 
     def runs(self, recent: Sequence[Run]) -> None:
         """The newest runs."""
@@ -168,36 +160,6 @@ class Cards:
             "When its worker is lost": spec.on_crash.value,
             "Work pool": spec.work_pool,
         }
-
-    def versions(self, history: Sequence[Revision]) -> None:
-        """Who changed what, when."""
-        with st.container(border=True, height="stretch", gap="small"):
-            card_title("Versions", "manage_history")
-            components.grid(
-                [
-                    {
-                        "id": str(revision.version),
-                        "version": str(revision.version),
-                        "change": revision.change,
-                        "actor": {"text": revision.actor},
-                        "at": moment(revision.at, self._zone),
-                    }
-                    for revision in history[:RUNS_LISTED]
-                ],
-                [
-                    Column("version", "Version"),
-                    Column("change", "Change"),
-                    Column("actor", "By", "title"),
-                    Column("at", "When", "away", "right"),
-                ],
-                key="task_versions",
-                label="Versions of this task",
-                dense=True,
-            )
-
-
-def _usual(seconds: Sequence[float]) -> str:
-    return span(median(seconds)) if seconds else "unknown"
 
 
 def _open_run(run_id: str) -> None:

@@ -2,27 +2,27 @@
 
 import os
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from dashboard import commands, components, navigation, undo
+from dashboard import commands, components, copy_dialog, navigation, pauses, run_dialog, undo, viewer
 from dashboard.badges import pause_in_words, task_badges
-from dashboard.components import CellKind
+from dashboard.components import CellKind, Column
 from dashboard.context import catalogue, now
-from dashboard.moments import in_full, moment, zone_of
+from dashboard.moments import clock, in_full, moment, span, zone_of
 from dashboard.text import escape_markdown
 from db import due_times, revisions
+from db.access import Role
 from db.schedules import in_words
 from db.states import Missed
 from db.task_views import TaskView
 
+PASSED_SHOWN = 20
+MORE = ["Run with changes", "Duplicate", "Copy as text"]
 PREFECT_URL = "DUETIME_PREFECT_URL"
 """Where Prefect's UI is, for links."""
-FOREVER, AT_A_TIME = "Until I resume it", "Until …"
-PAUSES = {FOREVER: None, "For an hour": timedelta(hours=1), "For a day": timedelta(days=1), AT_A_TIME: None}
 
 
 def show(task: TaskView, *, viewer_zone: str) -> None:
@@ -33,8 +33,9 @@ def show(task: TaskView, *, viewer_zone: str) -> None:
         if task.deleted_at is None:
             _buttons(task, zone)
         else:
-            st.button(
+            viewer.button(
                 "Restore",
+                takes=Role.EDITOR,
                 icon=":material/undo:",
                 type="primary",
                 key="restore",
@@ -48,8 +49,9 @@ def show(task: TaskView, *, viewer_zone: str) -> None:
 
 
 def _buttons(task: TaskView, zone: str) -> None:
-    st.button(
+    viewer.button(
         "Run now",
+        takes=Role.OPERATOR,
         icon=":material/play_arrow:",
         type="primary",
         key="run_now",
@@ -57,26 +59,45 @@ def _buttons(task: TaskView, zone: str) -> None:
         args=(task.id,),
     )
     if task.spec.paused:
-        _resume_button(task.id)
-    elif st.button("Pause", icon=":material/pause:", key="pause"):
+        _resume_button(task, zone)
+    elif viewer.button("Pause", takes=Role.OPERATOR, icon=":material/pause:", key="pause"):
         _pause_dialog(task.id, zone)
-    if st.button("Edit", icon=":material/edit:", key="edit"):
+    if viewer.button("Edit", takes=Role.EDITOR, icon=":material/edit:", key="edit"):
         navigation.go("edit", id=str(task.id))
-    if st.button("Duplicate", icon=":material/content_copy:", key="duplicate"):
-        navigation.go("new", copy=str(task.id))
-    st.button(
-        "", icon=":material/delete:", key="delete", help="Delete", on_click=_delete, args=(task.id, task.spec.name)
+    match st.menu_button("More", MORE, icon=":material/more_horiz:", key="more"):
+        case "Run with changes":
+            run_dialog.show(task)
+        case "Duplicate":
+            navigation.go("new", copy=str(task.id))
+        case "Copy as text":
+            copy_dialog.show(task)
+    viewer.button(
+        "",
+        takes=Role.EDITOR,
+        icon=":material/delete:",
+        key="delete",
+        help="Delete",
+        on_click=_delete,
+        args=(task.id, task.spec.name),
     )
 
 
-def _resume_button(task_id: UUID) -> None:
+def _resume_button(task: TaskView, zone: str) -> None:
     """At once where nothing passed meanwhile, else with a question."""
     with catalogue().transaction() as session:
-        missed = due_times.count_skipped(session, task_id, paused_at=revisions.paused_since(session, task_id))
+        paused_at = revisions.paused_since(session, task.id)
+        missed = due_times.count_skipped(session, task.id, paused_at=paused_at)
     if missed == 0:
-        st.button("Resume", icon=":material/resume:", key="resume", on_click=commands.resume, args=(task_id,))
-    elif st.button("Resume", icon=":material/resume:", key="resume"):
-        _resume_dialog(task_id, missed)
+        viewer.button(
+            "Resume",
+            takes=Role.OPERATOR,
+            icon=":material/resume:",
+            key="resume",
+            on_click=commands.resume,
+            args=(task.id,),
+        )
+    elif viewer.button("Resume", takes=Role.OPERATOR, icon=":material/resume:", key="resume"):
+        _resume_dialog(task.id, missed, paused_at, zone)
 
 
 def _run_now(task_id: UUID) -> None:
@@ -121,24 +142,18 @@ def prefect_link(task: TaskView) -> None:
 @st.dialog("Pause this task", icon=":material/pause:")
 def _pause_dialog(task_id: UUID, zone: str) -> None:
     st.markdown("It will not be due, but can still be run by hand. What runs now goes on.")
-    reason = st.text_input("Reason", key="pause_reason", max_chars=500, placeholder="For whoever wonders")
-    choice = st.radio("How long", list(PAUSES), key="pause_how_long", horizontal=True)
-    until = _until(choice, zone)
-    is_over = until is not None and until <= now()
-    if is_over:
-        st.error("This moment has passed. Choose a later one.", icon=":material/error:")
-    with st.container(horizontal=True, horizontal_alignment="right"):
-        if st.button("Cancel", key="pause_cancel"):
-            st.rerun()
-        if st.button("Pause", type="primary", key="pause_confirm", disabled=is_over):
-            commands.pause(task_id, reason=reason or "", until=until)
-            st.rerun()
+    reason, until = pauses.fields(key="pause", zone=zone)
+    is_over = pauses.say_if_over(until)
+    if pauses.confirm("Pause", key="pause", disabled=is_over):
+        commands.pause(task_id, reason=reason, until=until)
+        st.rerun()
 
 
 @st.dialog("Resume this task", icon=":material/resume:")
-def _resume_dialog(task_id: UUID, missed: int) -> None:
+def _resume_dialog(task_id: UUID, missed: int, paused_at: datetime, zone: str) -> None:
     passed = "One due time" if missed == 1 else f"{missed:,} due times"
-    st.markdown(f"{passed} passed during the pause.")
+    st.markdown(f"{passed} passed during the pause of {span((now() - paused_at).total_seconds())}.")
+    _passed(task_id, missed, paused_at, zone)
     choices = {
         "Leave them": Missed.NONE,
         "Run the last one": Missed.LAST,
@@ -147,18 +162,21 @@ def _resume_dialog(task_id: UUID, missed: int) -> None:
     if missed == 1:
         choices = {"Leave it": Missed.NONE, "Run it now": Missed.LAST}
     choice = st.radio("What to do about that", list(choices), key="resume_missed")
-    with st.container(horizontal=True, horizontal_alignment="right"):
-        if st.button("Cancel", key="resume_cancel"):
-            st.rerun()
-        if st.button("Resume", type="primary", key="resume_confirm"):
-            commands.resume(task_id, choices[choice])
-            st.rerun()
+    if pauses.confirm("Resume", key="resume"):
+        commands.resume(task_id, choices[choice])
+        st.rerun()
 
 
-def _until(choice: str, zone: str) -> datetime | None:
-    if choice == AT_A_TIME:
-        tomorrow = (now() + timedelta(days=1)).astimezone(ZoneInfo(zone)).replace(minute=0, second=0, microsecond=0)
-        at = st.datetime_input(f"Until, {zone}", value=tomorrow.replace(tzinfo=None), key="pause_until")
-        return at.replace(tzinfo=ZoneInfo(zone)) if at else None
-    length = PAUSES[choice]
-    return now() + length if length else None
+def _passed(task_id: UUID, missed: int, paused_at: datetime, zone: str) -> None:
+    with catalogue().transaction() as session:
+        newest = due_times.list_skipped(session, task_id, paused_at=paused_at, limit=PASSED_SHOWN)
+    with st.expander("Which ones", key="resume_passed"):
+        components.grid(
+            [{"id": at.isoformat(), "due": clock(at, zone), "away": moment(at, zone)} for at in newest],
+            [Column("due", f"Task time, {zone}"), Column("away", "", "away", "right")],
+            key="resume_due_times",
+            label="Due times that passed",
+            dense=True,
+        )
+        if missed > len(newest):
+            st.caption(f"And {missed - len(newest):,} before.")

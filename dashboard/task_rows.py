@@ -4,15 +4,16 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from dashboard import run_rows
+from dashboard import run_rows, track_record
 from dashboard.badges import task_badges
 from dashboard.components import Column
-from dashboard.moments import moment, took, zone_of
+from dashboard.moments import moment, span, zone_of
+from db.access import Role
 from db.schedules import in_words
 from db.tables import Run
 from db.task_views import TaskView
 
-RUNS_SHOWN = 16
+RUNS_SHOWN = 20
 TAGS_SHOWN = 3
 
 COLUMNS = (
@@ -21,14 +22,15 @@ COLUMNS = (
     Column("bars", "Last runs", "bars"),
     Column("next_due", "Next due", "away"),
     Column("last_run", "Last run", "away"),
-    Column("took", "Duration", "elapsed", align="right"),
+    Column("rate", "Success", align="right", spare=True),
+    Column("p95", "95 % take", align="right", spare=True),
     Column("tags", "Tags", "tags"),
 )
-RUN = {"key": "run", "icon": "run", "label": "Run now"}
-PAUSE = {"key": "pause", "icon": "pause", "label": "Pause"}
-RESUME = {"key": "resume", "icon": "resume", "label": "Resume"}
-EDIT = {"key": "edit", "icon": "edit", "label": "Edit"}
-RESTORE = {"key": "restore", "icon": "restore", "label": "Restore"}
+RUN = {"key": "run", "icon": "run", "label": "Run now", "takes": Role.OPERATOR}
+PAUSE = {"key": "pause", "icon": "pause", "label": "Pause", "takes": Role.OPERATOR}
+RESUME = {"key": "resume", "icon": "resume", "label": "Resume", "takes": Role.OPERATOR}
+EDIT = {"key": "edit", "icon": "edit", "label": "Edit", "takes": Role.EDITOR}
+RESTORE = {"key": "restore", "icon": "restore", "label": "Restore", "takes": Role.EDITOR}
 
 
 def row(task: TaskView, recent: Sequence[Run], viewer_zone: str) -> dict[str, Any]:
@@ -42,7 +44,8 @@ def row(task: TaskView, recent: Sequence[Run], viewer_zone: str) -> dict[str, An
         "bars": run_rows.bars(recent, of=RUNS_SHOWN, zone=zone),
         "next_due": moment(task.next_due_at, zone),
         "last_run": moment(last.started_at or last.due_at, zone) if last else None,
-        "took": took(last.started_at, last.ended_at) if last else None,
+        "rate": track_record.success_rate(recent),
+        "p95": span(track_record.percentile_seconds(recent)),
         "tags": task.spec.tags[:TAGS_SHOWN],
         "actions": _actions(task),
         "dim": task.spec.paused or task.deleted_at is not None,

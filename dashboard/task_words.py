@@ -5,14 +5,12 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from dashboard.field_texts import codes_text, env_text, headers_text
 from dashboard.forms import field_at
 from dashboard.moments import in_full
 from dashboard.policies import SENTENCES, duration
 from db.schedules import Once, in_words
-from db.specs import ScheduleSpec
+from db.specs import schedule_of
 
 LABELS = {
     "name": "Name",
@@ -67,7 +65,6 @@ FIELD_LABELS = {
 }
 """The same for the fields of the form."""
 KINDS = {"shell": "Shell command", "http": "HTTP request", "python": "Python function", "flow": "Prefect flow"}
-_SCHEDULE: TypeAdapter[Any] = TypeAdapter(ScheduleSpec)
 
 
 def label(field: str) -> str:
@@ -101,7 +98,7 @@ def _instant(held: str | None, zone: str) -> str:
 
 
 def _schedule(held: dict[str, Any], zone: str) -> str:
-    due = _SCHEDULE.validate_python(held).value()
+    due = schedule_of(held)
     if isinstance(due, Once):
         return f"Once, {in_full(due.at, zone)}"
     return f"{in_words(due)}\n{held['cron']}" if "cron" in held else in_words(due)

@@ -1,11 +1,16 @@
-"""Who looks at the page."""
+"""Who looks at the page, and what they may do there."""
 
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import streamlit as st
 
+from dashboard.doorman import Denied, posted
+from db.access import Role, Visitor
+from db.errors import NotAllowed
+
 ACTOR = "dashboard"
-"""What the audit says of changes made here."""
+"""What the audit says of changes made here, before the name of whoever made them."""
 
 
 def viewer_zone() -> str:
@@ -16,3 +21,39 @@ def viewer_zone() -> str:
     except (ValueError, OSError):
         return "UTC"
     return zone
+
+
+def visitor() -> Visitor:
+    """Whoever opened this page, with what they may do by now.
+
+    Raises:
+        NotAllowed: they are not signed in any more.
+        CatalogueUnavailable: PostgreSQL does not answer.
+    """
+    brought = st.context.headers
+    found = posted().check(brought.get("cookie", ""), brought.get("authorization", ""), address())
+    if isinstance(found, Denied):
+        raise NotAllowed("You are not signed in any more. Open the page again.")
+    return found
+
+
+def address() -> str:
+    """From where the page is looked at."""
+    return str(st.context.ip_address or "127.0.0.1")
+
+
+def actor(by: Visitor) -> str:
+    """What the audit calls them."""
+    return f"{ACTOR}:{by.name}" if by.name else ACTOR
+
+
+def may(role: Role) -> bool:
+    """Whether whoever looks at the page may do what takes this role."""
+    return visitor().role.includes(role)
+
+
+def button(label: str, *, takes: Role, disabled: bool = False, help: str | None = None, **more: Any) -> bool:
+    """A button of Streamlit's for what takes a role: it cannot be pressed by whoever has a lesser one."""
+    if not may(takes):
+        disabled, help = True, f"This takes the role {takes}."
+    return st.button(label, disabled=disabled, help=help, **more)

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import bindparam, exists, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
@@ -22,7 +22,7 @@ from db.runs import RunKey
 from db.specs import AnyTask, parse_task
 from db.starts import Start, start_many
 from db.states import ACTIVE_STATES, LEDGER_TRIGGERS, Outcome, Overlap, Reason, Trigger
-from db.tables import DueTime, Run, Task, TaskStatus, Worker, table_of
+from db.tables import DueTime, Run, RunRequest, Task, TaskStatus, Worker, table_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +43,17 @@ class Offer:
     trigger: Trigger
 
 
+FOLLOWING = (Trigger.RERUN, Trigger.CHAIN)
+"""Runs of these triggers come after another one: they wait for what goes on, unless it is to be side by side."""
+NAMED_IN_KEYS = (Trigger.MANUAL, Trigger.TEST, Trigger.CATCH_UP, Trigger.RERUN, Trigger.CHAIN)
+
+
 def trigger_of(idempotency_key: str, *, auto_scheduled: bool) -> Trigger:
     """Why a flow run exists, as its key tells: Prefect's scheduler and the reconciler begin it with a word. Pure."""
     word = idempotency_key.partition(" ")[0]
     if auto_scheduled or word == "scheduled":
         return Trigger.SCHEDULE
-    return Trigger(word) if word in (Trigger.MANUAL, Trigger.CATCH_UP, Trigger.RERUN) else Trigger.PREFECT
+    return Trigger(word) if word in NAMED_IN_KEYS else Trigger.PREFECT
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,7 @@ class Wanted:
 # Made once: to make them takes longer than to execute them. Which states count stands in them as it is, so that the
 # indexes that hold these states alone are used by a plan that is made once as well.
 _TASKS, _STATUS, _DUE_TIMES, _RUNS = table_of(Task), table_of(TaskStatus), table_of(DueTime), table_of(Run)
+_REQUESTS = table_of(RunRequest)
 _GONE = select(Worker.id).where(Worker.id == bindparam("worker_id", type_=UUIDS), Worker.stopped_at.is_not(None))
 _HOLD_TASKS = (
     select(
@@ -130,6 +136,7 @@ def _oldest_pending(task_id: Any) -> Any:
     return select(func.min(other.c.due_at)).where(*passed).scalar_subquery()
 
 
+_IS_NOTED = select(exists().where(_REQUESTS.c.run_id == bindparam("run_id", type_=UUIDS)))
 _ACTIVE_TRIGGERS = _active_triggers(bindparam("task_id", type_=UUIDS))
 _SCENES = (
     select(
@@ -231,13 +238,16 @@ def _refuse(session: Session, candidates: Sequence[_Candidate], *, now: datetime
         if one.offer.trigger in LEDGER_TRIGGERS:
             answer = _refuse_due_time(session, one, scenes.get(one.key), now=now)
         else:
-            answer = _refuse_rerun(session, one) if one.offer.trigger is Trigger.RERUN else None
+            answer = _refuse_following(session, one) if one.offer.trigger in FOLLOWING else None
         if answer is not None:
             refused[one.offer.run_id] = answer
     return refused
 
 
-def _refuse_rerun(session: Session, one: _Candidate) -> Answer | None:
+def _refuse_following(session: Session, one: _Candidate) -> Answer | None:
+    """Prefect has it before it is noted here, and only then it is known as which attempt, and after what, it comes."""
+    if not session.scalar(_IS_NOTED, {"run_id": one.offer.run_id}):
+        return NotYet()
     goes_on = one.spec.overlap is not Overlap.ALLOW and session.scalar(_ACTIVE_TRIGGERS, {"task_id": one.task.id})
     return NotYet() if goes_on else None
 

@@ -164,6 +164,13 @@ def count_skipped(session: Session, task_id: UUID, *, paused_at: datetime) -> in
     return session.scalar(select(func.count()).where(*_skipped_in_pause(task_id, paused_at))) or 0
 
 
+def list_skipped(session: Session, task_id: UUID, *, paused_at: datetime, limit: int) -> Sequence[datetime]:
+    """The newest due times that were skipped in a pause that began at an instant."""
+    plan_for_values(session)
+    query = select(DueTime.due_at).where(*_skipped_in_pause(task_id, paused_at))
+    return session.scalars(query.order_by(DueTime.due_at.desc()).limit(limit)).all()
+
+
 def _skipped_in_pause(task_id: UUID, paused_at: datetime) -> tuple[ColumnElement[bool], ...]:
     skipped = (DueTime.outcome == Outcome.SKIPPED, DueTime.reason == Reason.PAUSED)
     return (DueTime.task_id == task_id, *skipped, DueTime.decided_at > paused_at)

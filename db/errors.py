@@ -17,6 +17,11 @@ class RunNotFound(CatalogueError):
         super().__init__(f"There is no run {run_id}. Runs older than the retention time are removed.")
 
 
+class WorkerIsGone(CatalogueError):
+    def __init__(self) -> None:
+        super().__init__("This worker has stopped meanwhile: there is nothing to drain.")
+
+
 class TaskNameTaken(CatalogueError):
     def __init__(self, name: str) -> None:
         super().__init__(f"A task named {name!r} exists. Choose another name.")
@@ -60,12 +65,93 @@ class BadCursor(CatalogueError):
         super().__init__("This cursor is not one of ours. Start again without it.")
 
 
+class EventsForgotten(CatalogueError):
+    def __init__(self, position: str) -> None:
+        super().__init__(
+            f"What happened after event {position} is not kept any more. Read the lists, and listen again without "
+            "Last-Event-ID."
+        )
+
+
 class MonthsInUse(CatalogueError):
     def __init__(self) -> None:
         super().__init__(
             "Old months cannot be dropped: something reads the tables all the time. Look for it in pg_stat_activity, "
             "and try again."
         )
+
+
+class NotAllowed(CatalogueError):
+    """The visitor may not do this; the message says what it takes."""
+
+
+class AccountNotFound(CatalogueError):
+    def __init__(self) -> None:
+        super().__init__("There is no such account. It may have been removed meanwhile.")
+
+
+class AccountNameTaken(CatalogueError):
+    def __init__(self, name: str) -> None:
+        super().__init__(f"An account named {name!r} exists. Choose another name.")
+
+
+class LastAdmin(CatalogueError):
+    def __init__(self) -> None:
+        super().__init__("This is the last admin: nobody could add or change accounts. Make somebody else admin first.")
+
+
+class AdminWithTags(CatalogueError):
+    def __init__(self) -> None:
+        super().__init__("An admin may do everything, so the tags must be null.")
+
+
+class WeakPassword(CatalogueError):
+    def __init__(self, at_least: int) -> None:
+        super().__init__(f"This password is too short. Take at least {at_least} characters.")
+
+
+class WrongPassword(CatalogueError):
+    def __init__(self) -> None:
+        super().__init__("This is not your password. Those who sign in at an identity provider have none here.")
+
+
+class KeyNotFound(CatalogueError):
+    def __init__(self) -> None:
+        super().__init__("There is no such key. It may have been revoked.")
+
+
+class SecretNotFound(CatalogueError):
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"There is no secret {name}. An admin sets it, on the page Access or by PUT /api/secrets/{name}."
+        )
+
+
+class SecretsUnavailable(CatalogueError):
+    """Secrets cannot be sealed or opened here; the message says the cure."""
+
+
+class BadSecret(CatalogueError):
+    """`field` of a secret is not valid; the message says why."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class WebhookNotFound(CatalogueError):
+    def __init__(self) -> None:
+        super().__init__("There is no such webhook, or no such delivery of it. It may have been removed meanwhile.")
+
+
+class ChannelNotFound(CatalogueError):
+    def __init__(self) -> None:
+        super().__init__("There is no such channel. It may have been removed meanwhile.")
+
+
+class NameTaken(CatalogueError):
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name!r} is taken. Choose another name.")
 
 
 class CatalogueUnavailable(CatalogueError):

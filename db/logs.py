@@ -51,7 +51,9 @@ def list_lines(session: Session, run_id: UUID, *, after: int = 0, limit: int = 1
     return session.scalars(query).all()
 
 
-def last_lines(session: Session, run_id: UUID, *, limit: int = 1000) -> Sequence[RunLog]:
-    """The end of a run's log, oldest first."""
+def last_lines(session: Session, run_id: UUID, *, before: int | None = None, limit: int = 1000) -> Sequence[RunLog]:
+    """The end of a run's log, or of what is before a line, oldest first."""
     query = select(RunLog).where(RunLog.run_id == run_id).order_by(RunLog.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(RunLog.id < before)
     return list(reversed(session.scalars(query).all()))

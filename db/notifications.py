@@ -30,6 +30,10 @@ class Topic(StrEnum):
     READY = "ready"
     """Prefect has a run that is due soon."""
     CANCEL = "cancel"
+    MESSAGES = "messages"
+    """A message is to go out."""
+    ACCESS = "access"
+    """Somebody may do something else than before, or may not come in any more."""
     EVERYTHING = "*"
     """The connection was lost: anything may have changed."""
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from db.audit import SYSTEM
 from db.notifications import Topic, notify
-from db.states import OnCrash, RunState, Trigger
+from db.states import WITH_PARAMETERS, OnCrash, RunState, Trigger
 from db.tables import Run, RunRequest, Task
 
 DEATHS_AT_MOST = 5
@@ -27,8 +27,8 @@ def request(session: Session, run_id: UUID, holder: ColumnElement[bool], *, now:
     `holder` is the condition under which the run is the caller's to end.
     """
     row = session.execute(_dying(run_id, holder)).first()
-    if row is None or row.cancel_requested_at is not None or row.trigger == Trigger.PREFECT:
-        return False  # a run that was made in Prefect has parameters that only Prefect knows
+    if row is None or row.cancel_requested_at is not None or row.trigger in WITH_PARAMETERS:
+        return False  # what it was made with is not its task's
     attempt = next_attempt(
         RunState(row.state), row.attempt, on_crash=OnCrash(row.spec["on_crash"]), retries=row.spec["retries"]
     )
@@ -44,6 +44,8 @@ def request(session: Session, run_id: UUID, holder: ColumnElement[bool], *, now:
         not_before=(row.state == RunState.RETRYING and row.retry_at) or now,
         attempt=attempt,
         rerun_of=run_id,
+        after_run_id=row.after_run_id,
+        after_due_at=row.after_due_at,
     )
     session.execute(wanted.on_conflict_do_nothing())
     notify(session, [Topic.SYNC])
@@ -53,8 +55,9 @@ def request(session: Session, run_id: UUID, holder: ColumnElement[bool], *, now:
 def _dying(run_id: UUID, holder: ColumnElement[bool]) -> Any:
     columns = (Run.task_id, Run.due_at, Run.trigger, Run.state, Run.attempt, Run.retry_at, Run.cancel_requested_at)
     return (
-        select(*columns, Task.spec)
+        select(*columns, Task.spec, RunRequest.after_run_id, RunRequest.after_due_at)
         .join(Task, Task.id == Run.task_id)
+        .outerjoin(RunRequest, RunRequest.run_id == Run.id)
         .where(Run.id == run_id, holder, Run.ended_at.is_(None), Task.deleted_at.is_(None))
         .with_for_update(of=Run)
     )

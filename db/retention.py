@@ -10,15 +10,18 @@ from db import audit
 from db.partitions import drop, old_partitions
 from db.tables import RunRequest, Task, Worker
 
+DAYS = {"runs": 365, "logs": 90, "due_times": 365, "trash": 30}
+"""For how many days each kind of thing is kept where nothing else is said."""
+
 
 @dataclass(frozen=True, slots=True)
 class Kept:
     """For how long each kind of thing is kept."""
 
-    runs: timedelta
-    logs: timedelta
-    due_times: timedelta
-    trash: timedelta
+    runs: timedelta = timedelta(days=DAYS["runs"])
+    logs: timedelta = timedelta(days=DAYS["logs"])
+    due_times: timedelta = timedelta(days=DAYS["due_times"])
+    trash: timedelta = timedelta(days=DAYS["trash"])
 
 
 def apply(session: Session, kept: Kept, *, now: datetime) -> dict[str, int]:

@@ -65,6 +65,12 @@ def list_revisions(
     return session.scalars(query.order_by(Revision.version.desc()).limit(limit)).all()
 
 
+def around(session: Session, task_id: UUID, version: int) -> Sequence[Revision]:
+    """A version and the one before it, as far as they are there."""
+    query = select(Revision).where(Revision.task_id == task_id, Revision.version.in_([version - 1, version]))
+    return session.scalars(query.order_by(Revision.version)).all()
+
+
 def cursor_after(revision: Revision) -> str:
     """Continues with the versions before this one."""
     return encode_cursor(str(revision.version))

@@ -1,9 +1,10 @@
 """Runs besides the schedule: asked for at a door, or because a machine died; made in Prefect by the reconciler."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import select, update
@@ -13,15 +14,21 @@ from db import audit, due_times, runs
 from db.errors import RunIsOver, RunNotFound, TaskIsDeleted, TaskNotFound
 from db.notifications import Topic, notify, of
 from db.runs import Ending, RunKey
+from db.specs import AnyTask, as_document, parse_task
 from db.states import WAITING_STATES, RunState, Trigger
 from db.tables import Run, RunRequest, Task, TaskStatus
 
 
-def request_run(session: Session, task_id: UUID, *, actor: str, now: datetime) -> UUID:
+def request_run(
+    session: Session, task_id: UUID, *, action: Mapping[str, Any] | None = None, actor: str, now: datetime
+) -> UUID:
     """Asks for a run now, also of a paused task; the answer is the request's id.
+
+    With members of an `action`, it is a test that has these instead of its task's.
 
     Raises:
         TaskNotFound, TaskIsDeleted.
+        InvalidTask: the task cannot do this.
     """
     task = session.get(Task, task_id)
     if task is None:
@@ -33,15 +40,21 @@ def request_run(session: Session, task_id: UUID, *, actor: str, now: datetime) -
         task_id=task_id,
         requested_at=now,
         actor=actor,
-        trigger=Trigger.MANUAL,
+        trigger=Trigger.MANUAL if action is None else Trigger.TEST,
         due_at=now,
         not_before=now,
         attempt=1,
+        action=None if action is None else as_document(_changed(task.spec, action))["action"],
     )
     session.add(request)
-    audit.record(session, at=now, actor=actor, change="task.run_requested", task=task)
+    change = "task.run_requested" if action is None else "task.test_requested"
+    audit.record(session, at=now, actor=actor, change=change, task=task)
     notify(session, [Topic.SYNC])
     return request.id
+
+
+def _changed(spec: Mapping[str, Any], action: Mapping[str, Any]) -> AnyTask:
+    return parse_task({**spec, "action": {**spec["action"], **action}})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +70,26 @@ class OpenRequest:
     task_name: str
     task_version: int
     deployment_id: UUID | None
+    changed: AnyTask | None = None
+    """The task as this run is to be, where it is a test."""
 
 
 def open_requests(session: Session, *, now: datetime, limit: int = 200) -> Sequence[OpenRequest]:
     """The requests that need a run now, longest waiting first."""
     asked = (RunRequest.id, RunRequest.due_at, RunRequest.trigger, RunRequest.attempt, RunRequest.rerun_of)
     rows = session.execute(
-        select(*asked, Task.id, Task.name, Task.version, TaskStatus.deployment_id)
+        select(*asked, Task.id, Task.name, Task.version, TaskStatus.deployment_id, RunRequest.action, Task.spec)
         .join(Task, Task.id == RunRequest.task_id)
         .join(TaskStatus, TaskStatus.task_id == Task.id)
         .where(RunRequest.run_id.is_(None), RunRequest.refused.is_(None), RunRequest.not_before <= now)
         .order_by(RunRequest.not_before)
         .limit(limit)
     )
-    return [OpenRequest(*row) for row in rows]
+    return [_open(OpenRequest(*row[:-2]), action=row.action, spec=row.spec) for row in rows]
+
+
+def _open(request: OpenRequest, *, action: dict[str, Any] | None, spec: dict[str, Any]) -> OpenRequest:
+    return request if action is None else replace(request, changed=_changed(spec, action))
 
 
 def refuse_open(session: Session, task_id: UUID, *, why: str, now: datetime) -> None:
@@ -180,12 +199,20 @@ def resolve(session: Session, any_id: UUID) -> Run:
         return run_of(session, any_id) or as_waiting_run(session, any_id)
 
 
-def cancel(session: Session, any_id: UUID, *, now: datetime) -> Run:
+def cancel(session: Session, any_id: UUID, *, actor: str, now: datetime) -> Run:
     """Asks for the run to be cancelled, by its id or its request's, also before it is made.
 
     Raises:
         RunNotFound, RunIsOver.
     """
+    run = _cancel(session, any_id, now=now)
+    task = session.get(Task, run.task_id)
+    details = {"run_id": str(run.id), "due_at": run.due_at.isoformat()}
+    audit.record(session, at=now, actor=actor, change="run.cancel_requested", task=task, details=details)
+    return run
+
+
+def _cancel(session: Session, any_id: UUID, *, now: datetime) -> Run:
     request = session.get(RunRequest, any_id, with_for_update=True, populate_existing=True)
     if request is None:
         return runs.request_cancel(session, any_id, now=now)

@@ -11,21 +11,29 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, aliased
 
 from db import reruns
-from db.arrays import INSTANTS, TEXTS, UUIDS, given_rows, in_rows, rows_of, values_of
+from db.arrays import INSTANTS, TEXTS, UUIDS, as_it_is, given_rows, in_rows, rows_of, values_of
 from db.errors import BadCursor, RunIsOver, RunNotFound
 from db.notifications import Topic, notify, of
 from db.pages import Page, decode_cursor, encode_cursor
 from db.plans import plan_for_values
-from db.states import FINAL_STATES, Outcome, Reason, RunState
+from db.states import FINAL_STATES, Outcome, Reason, RunState, Trigger
 from db.tables import DueTime, Run, TaskStatus, Worker, table_of
 
 # Made once: to make them takes longer than to execute them.
 _TASK_STATUS, _RUNS = table_of(TaskStatus), table_of(Run)
 _LAST = given_rows("last", task_id=UUIDS, run_id=UUIDS, due_at=INSTANTS, state=TEXTS)
+# As it is, so that it is part of a plan that is made once.
+_IS_TEST = (
+    select(_RUNS.c.id)
+    .where(_RUNS.c.id == _LAST.c.run_id, _RUNS.c.due_at == _LAST.c.due_at, _RUNS.c.trigger == as_it_is(Trigger.TEST))
+    .correlate(_LAST)
+    .exists()
+)
 _SHOW_AS_LAST = (
     update(_TASK_STATUS)
     .where(_TASK_STATUS.c.task_id == _LAST.c.task_id)
     .where(or_(_TASK_STATUS.c.last_due_at.is_(None), _TASK_STATUS.c.last_due_at <= _LAST.c.due_at))
+    .where(~_IS_TEST)
     .values(last_run_id=_LAST.c.run_id, last_due_at=_LAST.c.due_at, last_state=_LAST.c.state)
 )
 _TOLD = given_rows("told", id=UUIDS, due_at=INSTANTS, state=TEXTS)

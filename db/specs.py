@@ -17,10 +17,11 @@ from pydantic_core import PydanticCustomError
 
 from db.actions import FlowAction, HttpAction, PythonAction, ShellAction
 from db.schedules import Cron, Manual, Once, Schedule, ScheduleError, check_cron, check_zone, due_times
-from db.states import Backoff, Kind, Misfire, OnCrash, Overlap
+from db.states import After, Backoff, Kind, Misfire, OnCrash, Overlap
 from db.values import MAX_SECONDS, Instant, Name, Seconds, Strict, Tag, without_nul
 
 MAX_TAGS = 50
+MAX_UPSTREAM = 50
 TASK_LABEL = "duetime.task"
 """The label of a deployment in Prefect, and so of its runs, that holds the id of the task that it is."""
 ATTEMPTS = ("timeout_seconds", "retries", "retry_delay_seconds", "retry_backoff")
@@ -69,11 +70,20 @@ class ManualSchedule(Strict):
         return Manual()
 
 
-ScheduleSpec = Annotated[CronSchedule | OnceSchedule | ManualSchedule, Field(discriminator="kind")]
+AnySchedule = CronSchedule | OnceSchedule | ManualSchedule
+ScheduleSpec = Annotated[AnySchedule, Field(discriminator="kind")]
+_SCHEDULE: TypeAdapter[AnySchedule] = TypeAdapter(ScheduleSpec)
 
 
 def _distinct(tags: list[str]) -> list[str]:
     return sorted(set(tags))
+
+
+class Upstream(Strict):
+    """A task whose runs this one follows."""
+
+    task_id: UUID
+    on: After = After.SUCCEEDED
 
 
 class _Task(Strict):
@@ -94,6 +104,8 @@ class _Task(Strict):
     retry_backoff: Backoff = Backoff.CONSTANT
     timeout_seconds: Annotated[int, Field(ge=1, le=MAX_SECONDS)] | None = 3600
     work_pool: Name = DEFAULT_WORK_POOL
+    after: Annotated[list[Upstream], Field(max_length=MAX_UPSTREAM)] = []
+    """It also runs whenever a run of one of these ends so."""
     paused: bool = False
 
     @model_validator(mode="after")
@@ -177,6 +189,12 @@ def _check_due_while_in_force(task: AnyTask, *, now: datetime) -> None:
         field = "starts_at" if task.ends_at is None else "ends_at"
         message = "The schedule is never due between starts_at and ends_at, so the task would never run."
         raise InvalidTask([FieldError(field=field, message=message)])
+
+
+def schedule_of(document: Any) -> Schedule:
+    """The schedule that a member `schedule` of a stored document says."""
+    spec: AnySchedule = _SCHEDULE.validate_python(document)
+    return spec.value()
 
 
 def as_document(task: AnyTask) -> dict[str, Any]:

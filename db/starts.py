@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from db.arrays import values_of
 from db.notifications import notify
 from db.runs import RunKey, topics_of
-from db.states import LEDGER_TRIGGERS, WAITING_STATES, Outcome, RunState
+from db.states import LEDGER_TRIGGERS, WAITING_STATES, Outcome, RunState, Trigger
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,7 @@ WITH offered AS (
        SET last_run_id = offered.id, last_due_at = offered.due_at, last_state = '{RunState.RUNNING}'
       FROM offered JOIN started USING (id)
      WHERE status.task_id = offered.task_id
+       AND offered.trigger <> '{Trigger.TEST}'
        AND (status.last_due_at IS NULL OR status.last_due_at <= offered.due_at)
 ), begun AS (
     UPDATE due_times

@@ -83,8 +83,23 @@ class Trigger(StrEnum):
     CATCH_UP = "catch_up"
     RERUN = "rerun"
     PREFECT = "prefect"
+    TEST = "test"
+    """Asked for by somebody, with an action of its own: it says nothing of the task as it is."""
+    CHAIN = "chain"
+    """A run of another task ended as this one waits for."""
 
 
+class After(StrEnum):
+    """How a run of another task has to end for a task to follow."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    FINISHED = "finished"
+    """Either of them."""
+
+
+WITH_PARAMETERS = (Trigger.PREFECT, Trigger.TEST)
+"""Runs of these triggers may do something else than their task: Prefect has what they were made with."""
 LEDGER_TRIGGERS = (Trigger.SCHEDULE, Trigger.CATCH_UP)
 """Runs of these triggers execute a due time; the others were asked for by somebody."""
 
@@ -127,6 +142,24 @@ class Missed(StrEnum):
     NONE = "none"
     LAST = "last"
     ALL = "all"
+
+
+class ProblemKind(StrEnum):
+    """What may need somebody."""
+
+    FAILING = "failing"
+    NOT_DEPLOYED = "not_deployed"
+    MISSED = "missed"
+    UNKNOWN = "unknown"
+    WAITING = "waiting"
+
+
+class Mark(StrEnum):
+    """What people say of a problem."""
+
+    ACKNOWLEDGED = "acknowledged"
+    SNOOZED = "snoozed"
+    MUTED = "muted"
 
 
 class Stream(StrEnum):

@@ -100,6 +100,11 @@ def _read(row: Any) -> Desired:
     )
 
 
+def applied(session: Session, task_id: UUID) -> dict[str, Any] | None:
+    """What Prefect was told of the task last; None before the first time."""
+    return session.scalar(select(TaskStatus.applied).where(TaskStatus.task_id == task_id))
+
+
 def record_synced(
     session: Session, task_id: UUID, *, version: int, deployment_id: UUID | None, applied: dict[str, Any] | None
 ) -> None:

@@ -6,7 +6,7 @@ execution, known by the id of its Prefect flow run. Due times, runs and logs are
 can be dropped in milliseconds.
 """
 
-from datetime import datetime
+from datetime import datetime, time
 from typing import Any, cast
 from uuid import UUID
 
@@ -27,7 +27,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from db.states import FINAL_STATES, OPEN_OUTCOMES, Kind, Level, Outcome, RunState, Stream, Trigger
+from db.access import Role
+from db.states import FINAL_STATES, OPEN_OUTCOMES, Kind, Level, Mark, Outcome, RunState, Stream, Trigger
 
 
 def _one_of(column: str, values: Any) -> str:
@@ -74,6 +75,17 @@ class Task(Base):
         Index("tasks_by_name", "name", "id", postgresql_include=["kind", "paused", "deleted_at"]),
         Index("tasks_search", "name", postgresql_using="gin", postgresql_ops={"name": "gin_trgm_ops"}),
         Index("tasks_by_tag", text("(spec -> 'tags')"), postgresql_using="gin"),
+        # task_views.list_tasks of a pool, list_pools
+        Index("tasks_by_pool", text("(spec ->> 'work_pool')"), postgresql_where=text("deleted_at IS NULL")),
+        # task_views.list_tasks: the newest changes first.
+        Index("tasks_by_change", text("updated_at DESC"), text("id DESC")),
+        # chains.follow: who follows a task.
+        Index(
+            "tasks_after",
+            text("(spec -> 'after')"),
+            postgresql_using="gin",
+            postgresql_where=text("deleted_at IS NULL"),
+        ),
         # tasks.due_to_resume
         Index("tasks_to_resume", "paused_until", postgresql_where=text("paused_until IS NOT NULL")),
         # task_views.list_tasks, retention: the trash.
@@ -94,6 +106,16 @@ class Task(Base):
     deleted_at: Mapped[datetime | None]
 
 
+class TaskTag(Base):
+    """A tag of a task that is not in the trash. Written by the database itself, with the task."""
+
+    __tablename__ = "task_tags"
+    __table_args__ = (Index("task_tags_of_task", "task_id"),)
+
+    tag: Mapped[str] = mapped_column(primary_key=True)
+    task_id: Mapped[UUID] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"), primary_key=True)
+
+
 class TaskStatus(Base):
     """What is known of a task: one row each, made with it."""
 
@@ -111,6 +133,12 @@ class TaskStatus(Base):
         Index("task_status_by_plan", "planned_until"),
         # task_views.list_tasks: those that run or failed, in Prefect or before.
         Index("task_status_by_last_state", "last_state"),
+        # task_views.list_tasks: the newest runs first.
+        Index(
+            "task_status_by_last_run",
+            text("coalesce(last_due_at, '-infinity'::timestamptz) DESC"),
+            text("task_id DESC"),
+        ),
         Index("task_status_refused", "task_id", postgresql_where=text("sync_error IS NOT NULL")),
     )
 
@@ -177,7 +205,22 @@ class DueTime(Base):
         Index("due_times_open_of_task", "task_id", "due_at", postgresql_where=_OPEN),
         # due_times.list_due_times of an outcome, count_skipped: among half a million that ran, the few that did not.
         Index("due_times_not_run", "task_id", "outcome", "due_at", postgresql_where=text(_one_of("outcome", NOT_RUN))),
-        # ledger.count_all_outcomes. A BRIN index would not do: what is due in weeks is written beside what is due now.
+        # overview.due_times_that: what did not run, and what ran late, of all tasks.
+        Index(
+            "due_times_not_run_by_time",
+            "outcome",
+            text("due_at DESC"),
+            text("task_id DESC"),
+            postgresql_where=text(_one_of("outcome", NOT_RUN)),
+        ),
+        Index(
+            "due_times_late",
+            text("due_at DESC"),
+            text("task_id DESC"),
+            postgresql_where=text("started_at - due_at >= interval '1 second'"),
+        ),
+        # ledger.count_all_outcomes, overview.count_by_slice. A BRIN index would not do: what is due in weeks is written
+        # beside what is due now.
         Index("due_times_by_time", "due_at"),
         {"postgresql_partition_by": "RANGE (due_at)"},
     )
@@ -268,7 +311,18 @@ class RunRequest(Base):
         Index("run_requests_of_task", "task_id", "due_at"),
         # A lost run goes on once, whoever notices.
         Index("run_requests_one_rerun", "rerun_of", unique=True),
-        CheckConstraint("(rerun_of IS NULL) = (trigger = 'manual')", name="only_a_rerun_goes_on_with_a_run"),
+        # A task follows a run once, whoever notices.
+        Index(
+            "run_requests_one_follows",
+            "task_id",
+            "after_run_id",
+            unique=True,
+            postgresql_where=text("trigger = 'chain'"),
+        ),
+        CheckConstraint("(rerun_of IS NULL) = (trigger <> 'rerun')", name="only_a_rerun_goes_on_with_a_run"),
+        CheckConstraint("trigger <> 'chain' OR after_run_id IS NOT NULL", name="what_follows_follows_a_run"),
+        CheckConstraint("(after_run_id IS NULL) = (after_due_at IS NULL)", name="a_run_before_has_a_due_time"),
+        CheckConstraint("(action IS NULL) = (trigger <> 'test')", name="only_a_test_has_an_action"),
     )
 
     # Written by the door.
@@ -282,6 +336,11 @@ class RunRequest(Base):
     """The run is made at this instant: a retry has its delay."""
     attempt: Mapped[int]
     rerun_of: Mapped[UUID | None]
+    after_run_id: Mapped[UUID | None]
+    after_due_at: Mapped[datetime | None]
+    """The run that this one follows, or the run that it goes on with."""
+    action: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    """What it does instead of its task's action."""
 
     # Written by the reconciler.
     run_id: Mapped[UUID | None]
@@ -327,6 +386,230 @@ class AuditEntry(Base):
     task_name: Mapped[str | None]
     version: Mapped[int | None]
     details: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    address: Mapped[str | None]
+    """From where, as far as it is known."""
+
+
+class Account(Base):
+    """Somebody who may come in. Written by db.accounts only."""
+
+    __tablename__ = "accounts"
+    __table_args__ = (
+        CheckConstraint(_one_of("role", Role), name="role_known"),
+        CheckConstraint("char_length(name) BETWEEN 1 AND 100", name="name_length"),
+        CheckConstraint("role <> 'admin' OR tags IS NULL", name="admin_is_not_limited"),
+        CheckConstraint("password_hash IS NOT NULL OR subject IS NOT NULL", name="there_is_a_way_in"),
+        Index("accounts_name_taken", text("lower(name)"), unique=True),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    role: Mapped[str]
+    tags: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
+    """Only tasks with one of these may be run or changed; null for all."""
+    password_hash: Mapped[str | None]
+    """Argon2id; null for those who sign in elsewhere."""
+    subject: Mapped[str | None] = mapped_column(unique=True)
+    """Who it is at the identity provider: its issuer and its own name for them."""
+    disabled: Mapped[bool] = mapped_column(server_default=text("false"))
+    created_at: Mapped[datetime]
+    signed_in_at: Mapped[datetime | None]
+
+
+class SignIn(Base):
+    """A browser that somebody signed in with, until it expires. Written by db.sign_ins only."""
+
+    __tablename__ = "sign_ins"
+    __table_args__ = (Index("sign_ins_of_account", "account_id"), Index("sign_ins_by_end", "expires_at"))
+
+    token_hash: Mapped[bytes] = mapped_column(primary_key=True)
+    """SHA-256 of what the browser has."""
+    account_id: Mapped[UUID | None] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"))
+    """Null for whoever signed in with the password of the installation."""
+    name: Mapped[str]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    address: Mapped[str]
+
+
+class Invitation(Base):
+    """A link that lets somebody make the first account, once. Written by db.sign_ins only."""
+
+    __tablename__ = "invitations"
+
+    token_hash: Mapped[bytes] = mapped_column(primary_key=True)
+    expires_at: Mapped[datetime]
+
+
+class Secret(Base):
+    """A value that tasks name. Written by db.secrets only, and read by workers."""
+
+    __tablename__ = "secrets"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    sealed: Mapped[bytes]
+    """By Fernet, with a key that is not in the catalogue."""
+    updated_at: Mapped[datetime]
+    updated_by: Mapped[str]
+
+
+class ApiKey(Base):
+    """What a program comes in with. Written by db.keys only."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (
+        CheckConstraint(_one_of("role", Role), name="role_known"),
+        CheckConstraint("char_length(name) BETWEEN 1 AND 100", name="name_length"),
+        CheckConstraint("role <> 'admin' OR tags IS NULL", name="admin_is_not_limited"),
+        Index("api_keys_of_account", "account_id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    account_id: Mapped[UUID | None] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"))
+    """Whose it is: it may do no more than they may. Null where it was made when nobody had to sign in."""
+    role: Mapped[str]
+    tags: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
+    key_hash: Mapped[bytes] = mapped_column(unique=True)
+    """SHA-256 of the key: it has enough chance in it that nothing slower is needed."""
+    hint: Mapped[str]
+    """How it begins, to tell it from others."""
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    used_at: Mapped[datetime | None]
+
+
+class ProblemMark(Base):
+    """What somebody said of a problem, named by its kind and task."""
+
+    __tablename__ = "problem_marks"
+    __table_args__ = (
+        CheckConstraint(_one_of("mark", Mark), name="mark_known"),
+        CheckConstraint("(until IS NOT NULL) = (mark = 'snoozed')", name="only_a_snooze_ends"),
+    )
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    mark: Mapped[str]
+    marked_at: Mapped[datetime]
+    until: Mapped[datetime | None]
+    actor: Mapped[str]
+
+
+class Event(Base):
+    """Something that happened to a task, a run or a due time. Written by the database itself, read by db.events."""
+
+    __tablename__ = "events"
+
+    xid: Mapped[int] = mapped_column(
+        BigInteger, primary_key=True, autoincrement=False, server_default=text("pg_current_xact_id()::text::bigint")
+    )
+    """The transaction that did it: they are told in this order."""
+    number: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    type: Mapped[str]
+    task_id: Mapped[UUID]
+    version: Mapped[int | None]
+    run_id: Mapped[UUID | None]
+    due_at: Mapped[datetime | None]
+
+
+class ForgottenEvents(Base):
+    """One row: the newest event that is not kept any more."""
+
+    __tablename__ = "forgotten_events"
+    __table_args__ = (CheckConstraint("one", name="is_one_row"),)
+
+    one: Mapped[bool] = mapped_column(primary_key=True, server_default=text("true"))
+    xid: Mapped[int] = mapped_column(BigInteger)
+    number: Mapped[int] = mapped_column(BigInteger)
+
+
+class Webhook(Base):
+    """Where events are posted to. Written by db.webhooks only."""
+
+    __tablename__ = "webhooks"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    url: Mapped[str]
+    types: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    """Types of events, also as `run.*`; none for all."""
+    task_id: Mapped[UUID | None] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"))
+    """Null for all tasks."""
+    signing_key: Mapped[bytes]
+    """Sealed."""
+    enabled: Mapped[bool] = mapped_column(server_default=text("true"))
+    created_at: Mapped[datetime]
+    xid: Mapped[int] = mapped_column(BigInteger)
+    number: Mapped[int] = mapped_column(BigInteger)
+    """Up to which event deliveries were made of it."""
+
+
+class Delivery(Base):
+    """An event on its way to a webhook. Written by db.webhooks only."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (
+        Index("deliveries_waiting", "next_at", postgresql_where=text("next_at IS NOT NULL")),
+        Index("deliveries_of_webhook", "webhook_id", text("id DESC")),
+        Index("deliveries_by_age", "created_at"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    webhook_id: Mapped[UUID] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"))
+    event_id: Mapped[str]
+    type: Mapped[str]
+    body: Mapped[str]
+    created_at: Mapped[datetime]
+    attempts: Mapped[int] = mapped_column(server_default=text("0"))
+    next_at: Mapped[datetime | None]
+    """When it is tried next; null when it has arrived or was given up."""
+    delivered_at: Mapped[datetime | None]
+    status: Mapped[int | None]
+    """What was answered last."""
+    error: Mapped[str | None]
+
+
+class Channel(Base):
+    """A way to tell people of what goes wrong. Written by db.channels only."""
+
+    __tablename__ = "channels"
+    __table_args__ = (
+        CheckConstraint("after_failures >= 1", name="failures_count_from_one"),
+        CheckConstraint("(quiet_from IS NULL) = (quiet_to IS NULL)", name="quiet_hours_have_both_ends"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    address: Mapped[bytes]
+    """The URL of Apprise, sealed: it has the credentials in it."""
+    about: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    after_failures: Mapped[int] = mapped_column(server_default=text("1"))
+    late_seconds: Mapped[int] = mapped_column(server_default=text("60"))
+    tags: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
+    quiet_from: Mapped[time | None]
+    quiet_to: Mapped[time | None]
+    timezone: Mapped[str] = mapped_column(server_default=text("'UTC'"))
+    enabled: Mapped[bool] = mapped_column(server_default=text("true"))
+    created_at: Mapped[datetime]
+    xid: Mapped[int] = mapped_column(BigInteger)
+    number: Mapped[int] = mapped_column(BigInteger)
+    """Up to which event it was told."""
+    retry_at: Mapped[datetime | None]
+    sent_at: Mapped[datetime | None]
+    error: Mapped[str | None]
+    """Why the last message did not go out."""
+    test_asked_at: Mapped[datetime | None]
+
+
+class ChainPosition(Base):
+    """One row: up to which transaction what follows was asked for."""
+
+    __tablename__ = "chain_position"
+    __table_args__ = (CheckConstraint("one", name="is_one_row"),)
+
+    one: Mapped[bool] = mapped_column(primary_key=True, server_default=text("true"))
+    xid: Mapped[int] = mapped_column(BigInteger)
 
 
 class Worker(Base):
@@ -342,9 +625,17 @@ class Worker(Base):
     """The queues of the pool that it serves; none means all of them."""
     host: Mapped[str]
     pid: Mapped[int]
+    version: Mapped[str | None]
+    """Of Duetime."""
+    slots: Mapped[int | None]
+    """How many runs it executes at once."""
     started_at: Mapped[datetime]
     heartbeat_at: Mapped[datetime]
     stopped_at: Mapped[datetime | None]
+
+    # Written by people (workers.drain).
+    draining_at: Mapped[datetime | None]
+    """Since when it takes nothing new."""
 
 
 class Heartbeat(Base):

@@ -1,26 +1,45 @@
 """Tasks as they are shown: one with what is known of it, and pages of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnClause, ColumnElement, Select, func, literal, literal_column, or_, select, tuple_
+from sqlalchemy import (
+    ColumnClause,
+    ColumnElement,
+    DateTime,
+    Row,
+    Select,
+    Text,
+    cast,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+)
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from db import due_times, runs
+from db.arrays import in_rows
 from db.errors import BadCursor, TaskNotFound
 from db.pages import Page, decode_cursor, encode_cursor
 from db.plans import plan_for_values
 from db.specs import AnyTask, parse_task
 from db.states import ACTIVE_STATES, Kind, RunState
-from db.tables import Run, Task, TaskStatus
+from db.tables import Run, Task, TaskStatus, TaskTag
 
 # As the index has it: with the word as a parameter PostgreSQL would not know it again.
 _TAGS: ColumnClause[Any] = literal_column("tasks.spec -> 'tags'", JSONB)
+_last_run_at: ColumnClause[datetime] = literal_column("coalesce(last_due_at, '-infinity'::timestamptz)")
+_work_pool: ColumnElement[str] = literal_column("(tasks.spec ->> 'work_pool')", Text)
+NEVER = "-infinity"
+"""When a task that never ran ran last."""
 PROBLEM_STATES = (RunState.FAILED, RunState.CRASHED, RunState.TIMED_OUT)
 
 
@@ -58,6 +77,14 @@ class TaskFilter(StrEnum):
     DELETED = "deleted"
 
 
+class TaskOrder(StrEnum):
+    """The orders of a list of tasks: by name, or the newest first."""
+
+    NAME = "name"
+    LAST_RUN = "last run"
+    CHANGE = "last change"
+
+
 def get_task(session: Session, task_id: UUID, *, now: datetime) -> TaskView:
     """The task, also when it is in the trash.
 
@@ -76,30 +103,69 @@ def list_tasks(
     search: str = "",
     tag: str | None = None,
     kind: Kind | None = None,
+    pool: str | None = None,
     state: TaskFilter | None = None,
+    order: TaskOrder = TaskOrder.NAME,
     limit: int = 50,
     cursor: str | None = None,
     now: datetime,
 ) -> Page[TaskView]:
-    """A page of tasks in order of name, without the trash unless `state` is `deleted`.
+    """A page of tasks, without the trash unless `state` is `deleted`.
 
     Raises:
         BadCursor: the cursor is not one of ours.
     """
     plan_for_values(session)
-    keys = _found(search=search, tag=tag, kind=kind, state=state)
+    keys = _found(search=search, tag=tag, kind=kind, pool=pool, state=state, of_status=order is TaskOrder.LAST_RUN)
     if cursor is not None:
-        name, task_id = decode_cursor(cursor, keys=2)
-        keys = keys.where(tuple_(Task.name, Task.id) > tuple_(literal(name), literal(_uuid(task_id))))
+        keys = keys.where(_after(order, decode_cursor(cursor, keys=2)))
     # Which they are is read from an index alone, and only those from the tables.
-    page = keys.order_by(Task.name, Task.id).limit(limit + 1).subquery("page")
-    query = _views().join(page, page.c.id == Task.id).order_by(Task.name, Task.id)
+    page = keys.order_by(*_ORDERED[order]).limit(limit + 1).subquery("page")
+    query = _views().join(page, page.c.id == Task.id).order_by(*_ORDERED[order])
     rows = session.execute(query).all()
     shown = rows[:limit]
     last_runs = runs.get_many(session, _last_runs(shown))
     items = [_view(row.Task, row.TaskStatus, last_runs, now=now) for row in shown]
-    more = len(rows) > limit
-    return Page(items, encode_cursor(items[-1].spec.name, str(items[-1].id)) if more else None)
+    return Page(items, _cursor(order, shown[-1]) if len(rows) > limit else None)
+
+
+_ORDERED: Mapping[TaskOrder, Sequence[ColumnElement[Any]]] = {
+    TaskOrder.NAME: (Task.name.asc(), Task.id.asc()),
+    TaskOrder.LAST_RUN: (_last_run_at.desc(), TaskStatus.task_id.desc()),
+    TaskOrder.CHANGE: (Task.updated_at.desc(), Task.id.desc()),
+}
+
+
+def _after(order: TaskOrder, cursor: Sequence[str]) -> ColumnElement[bool]:
+    """What comes after the task that the cursor is of."""
+    key, task_id = cursor[0], literal(_uuid(cursor[1]))
+    match order:
+        case TaskOrder.NAME:
+            return tuple_(Task.name, Task.id) > tuple_(literal(key), task_id)
+        case TaskOrder.LAST_RUN:
+            return tuple_(_last_run_at, TaskStatus.task_id) < tuple_(_instant(key), task_id)
+        case TaskOrder.CHANGE:
+            return tuple_(Task.updated_at, Task.id) < tuple_(_instant(key), task_id)
+
+
+def _cursor(order: TaskOrder, row: Row[tuple[Task, TaskStatus]]) -> str:
+    match order:
+        case TaskOrder.NAME:
+            key = row.Task.name
+        case TaskOrder.LAST_RUN:
+            key = row.TaskStatus.last_due_at.isoformat() if row.TaskStatus.last_due_at else NEVER
+        case TaskOrder.CHANGE:
+            key = row.Task.updated_at.isoformat()
+    return encode_cursor(key, str(row.Task.id))
+
+
+def _instant(text: str) -> ColumnElement[datetime]:
+    if text == NEVER:
+        return cast(literal(NEVER, Text), DateTime(timezone=True))
+    try:
+        return literal(datetime.fromisoformat(text), DateTime(timezone=True))
+    except ValueError:
+        raise BadCursor from None
 
 
 def count_tasks(
@@ -108,12 +174,13 @@ def count_tasks(
     search: str = "",
     tag: str | None = None,
     kind: Kind | None = None,
+    pool: str | None = None,
     state: TaskFilter | None = None,
     at_most: int | None = None,
 ) -> int:
     """How many tasks the same filters of `list_tasks` find; with `at_most`, one more than that stands for more."""
     plan_for_values(session)
-    found = _found(search=search, tag=tag, kind=kind, state=state)
+    found = _found(search=search, tag=tag, kind=kind, pool=pool, state=state)
     if at_most is not None:
         found = found.limit(at_most + 1)
     return session.scalar(select(func.count()).select_from(found.subquery())) or 0
@@ -121,23 +188,70 @@ def count_tasks(
 
 def list_tags(session: Session, *, limit: int = 200) -> Sequence[str]:
     """The tags in use, in order."""
-    tags = func.jsonb_array_elements_text(_TAGS).label("tag")
-    query = select(tags).where(Task.deleted_at.is_(None)).distinct().order_by("tag").limit(limit)
-    return session.scalars(query).all()
+    return _distinct(session, TaskTag.tag, limit=limit)
+
+
+def list_pools(session: Session, *, limit: int = 200) -> Sequence[str]:
+    """The work pools that tasks name, in order."""
+    return _distinct(session, _work_pool, Task.deleted_at.is_(None), limit=limit)
+
+
+def _distinct(
+    session: Session, value: ColumnElement[str] | InstrumentedAttribute[str], *where: ColumnElement[bool], limit: int
+) -> Sequence[str]:
+    """From one to the next in their index, however many tasks have the same."""
+    first = select(func.min(value).label("value")).where(*where).cte("found", recursive=True)
+    following = select(func.min(value)).where(*where, value > first.c.value)
+    found = first.union_all(select(following.correlate(first).scalar_subquery()).where(first.c.value.is_not(None)))
+    return session.scalars(select(found.c.value).where(found.c.value.is_not(None)).limit(limit)).all()
 
 
 def _views() -> Select[tuple[Task, TaskStatus]]:
     return select(Task, TaskStatus).join(TaskStatus, TaskStatus.task_id == Task.id)
 
 
-def _found(*, search: str, tag: str | None, kind: Kind | None, state: TaskFilter | None) -> Select[tuple[UUID]]:
-    query = select(Task.id).where(*_conditions(search=search, tag=tag, kind=kind, state=state))
-    of_status = state in (TaskFilter.RUNNING, TaskFilter.FAILED)
+def find_ids(
+    session: Session,
+    *,
+    search: str = "",
+    tag: str | None = None,
+    kind: Kind | None = None,
+    pool: str | None = None,
+    state: TaskFilter | None = None,
+    at_most: int,
+) -> Sequence[UUID]:
+    """The ids of the tasks that the same filters of `list_tasks` find, in order of name."""
+    plan_for_values(session)
+    found = _found(search=search, tag=tag, kind=kind, pool=pool, state=state)
+    return session.scalars(found.order_by(Task.name, Task.id).limit(at_most)).all()
+
+
+def names(session: Session) -> Sequence[str]:
+    """Of all tasks that are not in the trash."""
+    return session.scalars(select(Task.name).where(Task.deleted_at.is_(None))).all()
+
+
+def get_specs(session: Session, task_ids: Sequence[UUID]) -> list[AnyTask]:
+    """What is asked for of these tasks, without those that are gone."""
+    return [parse_task(spec) for spec in session.scalars(select(Task.spec).where(in_rows(Task.id, task_ids)))]
+
+
+def _found(
+    *,
+    search: str,
+    tag: str | None,
+    kind: Kind | None,
+    pool: str | None,
+    state: TaskFilter | None,
+    of_status: bool = False,
+) -> Select[tuple[UUID]]:
+    query = select(Task.id).where(*_conditions(search=search, tag=tag, kind=kind, pool=pool, state=state))
+    of_status |= state in (TaskFilter.RUNNING, TaskFilter.FAILED)
     return query.join(TaskStatus, TaskStatus.task_id == Task.id) if of_status else query
 
 
 def _conditions(
-    *, search: str, tag: str | None, kind: Kind | None, state: TaskFilter | None
+    *, search: str, tag: str | None, kind: Kind | None, pool: str | None, state: TaskFilter | None
 ) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = [_in_state(state)]
     if search.strip():
@@ -146,6 +260,8 @@ def _conditions(
         found.append(_TAGS.op("@>")(literal([tag], JSONB)))
     if kind is not None:
         found.append(Task.kind == kind)
+    if pool:
+        found.append(_work_pool == pool)
     return found
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from db import audit, due_times, revisions, run_requests, runs
+from db import audit, chains, due_times, revisions, run_requests, runs
 from db.errors import StaleVersion, TaskIsDeleted, TaskIsNotDeleted, TaskNameTaken, TaskNotFound
 from db.notifications import Topic, notify, of
 from db.revisions import Change
@@ -33,6 +33,7 @@ def create_task(session: Session, spec: AnyTask, *, actor: str, now: datetime) -
         TaskNameTaken: another task has the name.
     """
     check_against_clock(spec, now=now)
+    chains.check(session, spec, task_id=None)
     task = Task(id=uuid4(), spec=as_document(spec), version=1, created_at=now, updated_at=now)
     session.add(task)
     _flush(session, spec.name)
@@ -79,6 +80,7 @@ def _replace(
     rescheduled = _rescheduled(parse_task(task.spec), spec)
     if rescheduled:
         check_against_clock(spec, now=now)
+    chains.check(session, spec, task_id=task.id)
     now = _moment(session, task, now=now)
     due_times.complete(session, task, now=now)
     if not spec.paused:
@@ -150,6 +152,7 @@ def restore_task(session: Session, task_id: UUID, *, actor: str, now: datetime) 
     if task.deleted_at is None:
         raise TaskIsNotDeleted(task.spec["name"])
     now = _moment(session, task, now=now)
+    chains.check(session, parse_task(task.spec), task_id=task.id)
     task.deleted_at = None
     _next_version(session, task, now=now)
     due_times.rewrite(session, task.id, parse_task(task.spec), version=task.version, now=now, catch_past=False)
@@ -237,6 +240,18 @@ def _record(
 def task_by_name(session: Session, name: str) -> UUID | None:
     """The id of the task that has the name now."""
     return session.scalar(select(Task.id).where(Task.name == name, Task.deleted_at.is_(None)))
+
+
+def tags_of(session: Session, task_id: UUID) -> Sequence[str]:
+    """The tags that the task has now.
+
+    Raises:
+        TaskNotFound.
+    """
+    tags: Sequence[str] | None = session.scalar(select(Task.spec["tags"]).where(Task.id == task_id))
+    if tags is None:
+        raise TaskNotFound(task_id)
+    return tags
 
 
 def due_to_resume(session: Session, *, now: datetime) -> Sequence[UUID]:

@@ -270,6 +270,10 @@ _SENTENCES: Mapping[Outcome, Callable[[DueTime, Evidence, Clock], str]] = {
 def _the_run(run: Run, clock: Clock) -> str:
     if run.trigger == Trigger.MANUAL:
         return f"a run that was started by hand at {clock.at(run.due_at)}"
+    if run.trigger == Trigger.TEST:
+        return f"a test run that was started at {clock.at(run.due_at)}"
+    if run.trigger == Trigger.CHAIN:
+        return f"a run that followed another one at {clock.at(run.due_at)}"
     if run.trigger == Trigger.PREFECT:
         return f"a run that was started in Prefect at {clock.at(run.due_at)}"
     return f"the run that was due at {clock.at(run.due_at)}"

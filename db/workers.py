@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
+from db import audit
+from db.arrays import in_rows
+from db.errors import WorkerIsGone
 from db.notifications import Topic, notify
-from db.tables import Worker
+from db.tables import Run, Worker
 
 HEARTBEAT_SECONDS = 5
 LOST_AFTER = timedelta(seconds=30)
@@ -26,10 +29,12 @@ def register(
     queues: Sequence[str] = (),
     host: str,
     pid: int,
+    slots: int | None = None,
+    version: str | None = None,
     now: datetime,
 ) -> None:
     """Adds a worker that has just started."""
-    served = {"work_pool": work_pool, "queues": list(queues)}
+    served = {"work_pool": work_pool, "queues": list(queues), "slots": slots, "version": version}
     session.add(Worker(id=worker_id, name=name, **served, host=host, pid=pid, started_at=now, heartbeat_at=now))
     notify(session, [Topic.WORKERS])
 
@@ -43,6 +48,28 @@ def beat(session: Session, worker_id: UUID, *, now: datetime) -> bool:
         .returning(Worker.id)
     ).first()
     return found is not None
+
+
+def drain(session: Session, worker_id: UUID, *, on: bool, actor: str, now: datetime) -> None:
+    """Has the worker finish what it runs and take nothing new, or ends that.
+
+    Raises:
+        WorkerIsGone: it has stopped, or there is none.
+    """
+    there = (Worker.id == worker_id, Worker.stopped_at.is_(None))
+    changed = update(Worker).where(*there).values(draining_at=now if on else None).returning(Worker.name)
+    name = session.scalar(changed)
+    if name is None:
+        raise WorkerIsGone
+    change = "worker.drained" if on else "worker.undrained"
+    audit.record(session, at=now, actor=actor, change=change, details={"worker": name, "worker_id": str(worker_id)})
+    notify(session, [Topic.WORKERS])
+
+
+def is_draining(session: Session, worker_id: UUID) -> bool:
+    """Whether the worker is to take nothing new."""
+    draining = select(Worker.id).where(Worker.id == worker_id, Worker.draining_at.is_not(None))
+    return session.scalar(draining) is not None
 
 
 def is_gone(session: Session, worker_id: UUID) -> bool:
@@ -64,14 +91,27 @@ def present(session: Session, *, now: datetime) -> Sequence[Worker]:
 
 
 def peers(session: Session, worker_id: UUID, *, now: datetime) -> set[UUID]:
-    """The workers that serve the same queues of the same pool as this one, itself among them."""
+    """The workers that serve the same queues of the same pool as this one, itself among them, and take what is new."""
     own, other = aliased(Worker), aliased(Worker)
     query = (
         select(other.id)
         .join(own, (own.work_pool == other.work_pool) & (own.queues == other.queues))
         .where(own.id == worker_id, other.stopped_at.is_(None), other.heartbeat_at >= now - PEER_WITHIN)
+        .where(other.draining_at.is_(None))
     )
     return set(session.scalars(query))
+
+
+def seen(session: Session, *, since: datetime, limit: int = 200) -> Sequence[Worker]:
+    """The workers that were heard of since an instant, those that are there first."""
+    query = select(Worker).where(Worker.heartbeat_at >= since)
+    return session.scalars(query.order_by(Worker.stopped_at.desc().nulls_first(), Worker.name).limit(limit)).all()
+
+
+def running(session: Session, worker_ids: Sequence[UUID]) -> dict[UUID, int]:
+    """How many runs each of these workers executes."""
+    query = select(Run.worker_id, func.count()).where(Run.ended_at.is_(None), in_rows(Run.worker_id, worker_ids))
+    return {worker_id: count for worker_id, count in session.execute(query.group_by(Run.worker_id)) if worker_id}
 
 
 def silent(session: Session, *, now: datetime) -> Sequence[Worker]:

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 from uuid import UUID
@@ -32,6 +32,10 @@ class Attempt:
     """Counts from 1."""
     action: Action
     timeout_seconds: float | None
+    after: Mapping[str, str] = field(default_factory=dict)
+    """What a process is told of the run that this one follows."""
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Those that the parameters of a flow name: Prefect keeps these, so they are put in place in the flow's process."""
 
     def environment(self) -> Mapping[str, str]:
         """What a process is told of its task."""
@@ -39,9 +43,15 @@ class Attempt:
             "DUETIME_TASK": self.task_name,
             "DUETIME_TASK_ID": str(self.task_id),
             "DUETIME_RUN_ID": str(self.run_id),
-            "DUETIME_DUE_AT": self.due_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+            "DUETIME_DUE_AT": instant_text(self.due_at),
             "DUETIME_ATTEMPT": str(self.number),
+            **self.after,
         }
+
+
+def instant_text(at: datetime) -> str:
+    """RFC 3339, in UTC."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 @dataclass(frozen=True, slots=True)

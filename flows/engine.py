@@ -18,7 +18,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.deployments.steps.core import run_steps
 from prefect.events.worker import EventsWorker
-from prefect.flow_engine import run_flow
+from prefect.flow_engine import AsyncFlowRunEngine, FlowRunEngine, run_flow
 from prefect.flows import load_flow_from_entrypoint
 from prefect.logging.configuration import setup_logging
 from prefect.logging.handlers import APILogWorker
@@ -28,6 +28,7 @@ from prefect.utilities.asyncutils import run_coro_as_sync
 
 from db.logs import MAX_LINE
 from flows.attempts import CANCEL_SIGNAL
+from flows.secrets import Mask, replaced
 
 DELIVER_WITHIN_SECONDS = 5
 MAX_ERROR = 2000
@@ -77,12 +78,16 @@ def _execute(client: SyncPrefectClient, run_id: UUID, request: dict[str, Any]) -
     if flow_run.parameters != request["parameters"]:
         client.update_flow_run(run_id, parameters=request["parameters"])
         flow_run.parameters = request["parameters"]
+    parameters = None
+    if request["secrets"]:
+        _mask_with(Mask.of(request["secrets"]))
+        parameters = replaced(flow_run.parameters, request["secrets"])
     try:
         flow = _load(client, flow_run, request["entrypoint"])
     except Exception:
         flow_run_logger(flow_run).exception("The flow %s could not be loaded", request["entrypoint"])
         raise
-    _drive(flow, flow_run)
+    _drive(flow, flow_run, parameters)
 
 
 def _load(client: SyncPrefectClient, flow_run: FlowRun, entrypoint: str) -> Flow[..., Any]:
@@ -107,8 +112,8 @@ def _enter(pulled: Any) -> None:
         sys.path.insert(0, os.getcwd())
 
 
-def _drive(flow: Flow[..., Any], flow_run: FlowRun) -> None:
-    running: Any = run_flow(flow, flow_run=flow_run)
+def _drive(flow: Flow[..., Any], flow_run: FlowRun, parameters: dict[str, Any] | None) -> None:
+    running: Any = run_flow(flow, flow_run=flow_run, parameters=parameters)
     if flow.isasync:
         asyncio.run(_awaited(running, is_generator=flow.isgenerator))
     elif flow.isgenerator:
@@ -134,6 +139,31 @@ def _cancel(*_: object) -> None:
     control_listener._set_intent("cancel")
     # From here, because of two signals that the worker sends the second may arrive first, at another thread.
     os.killpg(0, signal.SIGTERM)
+
+
+def _mask_with(mask: Mask) -> None:
+    """Hides the secrets in whatever is logged here, and in what the engine tells Prefect of an exception."""
+    record_of = logging.getLogRecordFactory()
+
+    def masked_record(*args: Any, **more: Any) -> logging.LogRecord:
+        record = record_of(*args, **more)
+        record.msg, record.args = mask(record.getMessage()), ()
+        if record.exc_info:
+            record.exc_text = mask("".join(traceback.format_exception(*record.exc_info)).rstrip())
+            record.exc_info = None
+        return record
+
+    logging.setLogRecordFactory(masked_record)
+    for engine in (FlowRunEngine, AsyncFlowRunEngine):
+        engine.handle_exception = _masking(engine.handle_exception, mask)  # type: ignore[method-assign]
+
+
+def _masking(handle: Callable[..., Any], mask: Mask) -> Callable[..., Any]:
+    def handle_masked(self: Any, exc: Exception, *args: Any, **more: Any) -> Any:
+        exc.args = tuple(mask(str(each)) for each in exc.args)
+        return handle(self, exc, *args, **more)
+
+    return handle_masked
 
 
 def _log_to(report: TextIO) -> None:

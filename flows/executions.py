@@ -3,23 +3,27 @@
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from db import journal
 from db.actions import FlowAction
 from db.claims import Claimant, Claimed
+from db.errors import SecretNotFound, SecretsUnavailable
 from db.finishes import Finish
 from db.runs import Ending
 from db.specs import AnyTask, InvalidTask
-from db.states import Level, RunState, Stream, Trigger
+from db.states import WITH_PARAMETERS, Level, RunState, Stream, Trigger
 from flows import kinds
-from flows.attempts import Attempt, Result
+from flows.attempts import Attempt, Result, instant_text
 from flows.logbook import Logbook
 from flows.parameters import as_asked
 from flows.records import Records, insist, now
 from flows.retries import delay_before
+from flows.secrets import DoesNotFit, Mask, MaskedOutput, in_place, names_in
 from flows.telling import Teller
 
 log = logging.getLogger(__name__)
@@ -39,11 +43,12 @@ class Execution:
     def __init__(
         self, claimed: Claimed, parameters: Mapping[str, Any], claimant: Claimant, *, records: Records,
         logbook: Logbook, teller: Teller, slot: Callable[[], AbstractAsyncContextManager[None]], cancel: asyncio.Event,
+        let_others_start: Callable[[], Awaitable[None]],
     ) -> None:  # fmt: skip
         self._task, self._parameters = claimed.task, parameters
         self._claimed, self._claimant = claimed, claimant
         self._records, self._logbook, self._teller, self._slot = records, logbook, teller, slot
-        self._cancel = cancel
+        self._cancel, self._let_others_start = cancel, let_others_start
         self.waits = False
         """Whether it is between two attempts."""
         # The engine that runs a flow talks to Prefect by itself.
@@ -58,15 +63,19 @@ class Execution:
         Raises:
             ClaimIsVoid: the run is not this worker's any more; what it started is killed.
         """
+        key, task_id = self._claimed.key, self._claimed.task_id
+        with journal.about(run_id=key.id, task_id=task_id, task=self._task.name):
+            await self._finish(await self._result())
+
+    async def _result(self) -> Result:
         try:
-            if self._claimed.trigger is Trigger.PREFECT:
+            if self._claimed.trigger in WITH_PARAMETERS:
                 self._task = as_asked(self._claimed.task, self._parameters)
-            result = await self._attempts()
+            return await self._attempts()
         except InvalidTask as error:
-            result = Result(RunState.FAILED, error=f"The task cannot have this run's parameters. {error}")
+            return Result(RunState.FAILED, error=f"The task cannot have this run's parameters. {error}")
         except asyncio.CancelledError:
-            result = Result(RunState.CRASHED, error=HANDED_ON if self.waits else STOPPED)
-        await self._finish(result)
+            return Result(RunState.CRASHED, error=HANDED_ON if self.waits else STOPPED)
 
     async def _attempts(self) -> Result:
         if not self._by_engine:
@@ -85,20 +94,54 @@ class Execution:
 
     async def _attempt(self, number: int) -> Result:
         claimed = self._claimed
+        try:
+            secrets = await self._secrets()
+            action = self._task.action if self._by_engine else in_place(self._task.action, secrets)
+        except (SecretNotFound, SecretsUnavailable, DoesNotFit) as error:
+            return Result(RunState.FAILED, error=str(error))
         attempt = Attempt(
             task_id=claimed.task_id,
             task_name=self._task.name,
             run_id=claimed.key.id,
             due_at=claimed.key.due_at,
             number=number,
-            action=self._task.action,
+            action=action,
             timeout_seconds=self._task.timeout_seconds,
+            after=await self._after(),
+            secrets=secrets if self._by_engine else {},
         )
+        mask = Mask.of(secrets)
         try:
-            return await kinds.perform(attempt, self._output, self._cancel)
+            result = await kinds.perform(attempt, MaskedOutput(self._output, mask), self._cancel)
         except Exception as error:
             log.exception("Attempt %d of run %s broke the worker's own code", number, claimed.key.id)
-            return Result(RunState.CRASHED, error=f"The worker could not execute this: {error!r}. Its log tells more.")
+            result = Result(
+                RunState.CRASHED, error=f"The worker could not execute this: {error!r}. Its log tells more."
+            )
+        return replace(result, error=mask(result.error)) if result.error else result
+
+    async def _after(self) -> Mapping[str, str]:
+        """What the process is told of the run that this one follows, if it follows one."""
+        if self._claimed.trigger not in (Trigger.CHAIN, Trigger.RERUN):
+            return {}
+        cause = await insist(lambda: self._records.cause_of(self._claimed.key.id))
+        if cause is None:
+            return {}
+        return {
+            "DUETIME_AFTER_TASK": cause.task_name,
+            "DUETIME_AFTER_RUN_ID": str(cause.run_id),
+            "DUETIME_AFTER_DUE_AT": instant_text(cause.due_at),
+            "DUETIME_AFTER_STATE": cause.state.value,
+        }
+
+    async def _secrets(self) -> Mapping[str, str]:
+        """Those that the action names.
+
+        Raises:
+            SecretNotFound, SecretsUnavailable.
+        """
+        names = names_in(self._task.action)
+        return await insist(lambda: self._records.secrets(names)) if names else {}
 
     async def _wait_before(self, number: int, result: Result) -> bool:
         """False where the run was cancelled meanwhile."""
@@ -131,6 +174,7 @@ class Execution:
             self._output.write(result.error, stream=Stream.SYSTEM, level=Level.ERROR)
         key = self._claimed.key
         ending = Ending(result.state, now(), exit_code=result.exit_code, error=result.error)
+        await self._let_others_start()
         await insist(self._logbook.flush)
         finish = Finish(key, self._claimed.task_id, self._claimant.id, ending)
         if not await insist(lambda: self._records.finish(finish)):

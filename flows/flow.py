@@ -19,6 +19,7 @@ async def perform(attempt: Attempt, output: Output, cancel: asyncio.Event) -> Re
         "run_id": str(attempt.run_id),
         "entrypoint": action.entrypoint,
         "parameters": action.parameters,
+        "secrets": dict(attempt.secrets),
         "environment": environment.for_flow(attempt, with_catalogue=is_ours(action.entrypoint)),
     }
 

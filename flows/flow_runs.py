@@ -25,6 +25,7 @@ from db.values import Strict
 from flows import children, clients
 from flows.attempts import Action, Attempt, Perform, Result
 from flows.retries import delay_before
+from flows.secrets import names_in
 
 T = TypeVar("T")
 
@@ -48,6 +49,8 @@ class Policy(Strict):
 
 def attempt_in_flow(perform: Perform, action: Action, policy: Policy) -> State | None:
     """Attempts the action until it succeeds or no attempt is left; the state for Prefect, where it is not Completed."""
+    if names := names_in(action):
+        return Failed(message=f"{', '.join(sorted(names))}: secrets are known to workers of the type warm only.")
     context = FlowRunContext.get()
     assert context is not None
     assert context.flow_run is not None

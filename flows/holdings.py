@@ -29,6 +29,8 @@ READY_BEFORE = timedelta(milliseconds=5)
 AGAIN_AFTER_SECONDS = 0.5
 AGAIN_AFTER_AT_MOST_SECONDS = 5.0
 STARTING_SECONDS = 0.02
+END_GIVES_WAY_SECONDS = 0.3
+LOOK_SECONDS = 0.02
 LATE_AT_ONCE = 20
 SET_ASIDE_SECONDS = 60.0
 """How long a run that was not ours to execute is not asked for again, though Prefect still shows it as scheduled."""
@@ -221,7 +223,14 @@ class Holdings:
             teller=self._teller,
             slot=lambda: self._slots.one(held.order),
             cancel=held.cancel,
+            let_others_start=self._let_others_start,
         )
+
+    async def _let_others_start(self) -> None:
+        """An end may be noted a moment later, a start may not; unless somebody waits for the slot of what has ended."""
+        until = monotonic() + END_GIVES_WAY_SECONDS
+        while self.starting and not self._slots.is_wanted and monotonic() < until:
+            await asyncio.sleep(LOOK_SECONDS)
 
 
 def is_late(offer: Offer, *, now: datetime) -> bool:

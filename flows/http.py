@@ -133,6 +133,8 @@ def _why_not(error: httpx.RequestError) -> str:
 
 def _known(cause: BaseException, where: str) -> str | None:
     match cause:
+        case clients.NotAllowed():
+            return f"Nothing was sent to {where}: {cause}"
         case socket.gaierror():
             return f"No address is known for {where}: {cause.strerror}. Check the URL and this worker's DNS."
         case ConnectionRefusedError():

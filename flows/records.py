@@ -5,16 +5,18 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
+from importlib.metadata import version
 from typing import TypeVar
 from uuid import UUID, uuid4
 
 from sqlalchemy.orm import Session
 
-from db import claims, finishes, logs, runs, workers
+from db import chains, claims, finishes, logs, runs, secrets, workers
+from db.chains import Cause
 from db.claims import Answer, Claimant, NotYet, Offer, Wanted
 from db.clock import Clock
 from db.engine import Catalogue
@@ -22,6 +24,7 @@ from db.errors import CatalogueUnavailable
 from db.finishes import Finish
 from db.logs import Line
 from db.runs import RunKey
+from db.sealing import sealer
 from db.states import RunState
 from flows.grouping import Grouped
 
@@ -48,11 +51,15 @@ class Records:
     Every method raises CatalogueUnavailable while PostgreSQL does not answer.
     """
 
-    def __init__(self, url: str, *, name: str, work_pool: str, queues: Sequence[str] = ()) -> None:
+    def __init__(
+        self, url: str, *, name: str, work_pool: str, queues: Sequence[str] = (), slots: int | None = None
+    ) -> None:
         self.claimant = Claimant(uuid4(), name)
         self.peers: set[UUID] = set()
         """The workers that do the same as this one, as of the last heartbeat."""
-        self._work_pool, self._queues = work_pool, queues
+        self.draining = False
+        """Whether somebody wants this worker to take nothing new, as of the last heartbeat."""
+        self._work_pool, self._queues, self._slots = work_pool, queues, slots
         self._catalogue = Catalogue(url, pool_size=THREADS, application_name="duetime-worker", same_statements=True)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="catalogue")
         self._claims = Grouped(self._claim_all, at_most=CLAIMED_AT_ONCE)
@@ -85,9 +92,12 @@ class Records:
                 queues=self._queues,
                 host=socket.gethostname(),
                 pid=os.getpid(),
+                slots=self._slots,
+                version=version("duetime"),
                 now=now(),
             )
             session.flush()
+            self.draining = False
             self.peers = workers.peers(session, self.claimant.id, now=now())
 
         await self._do(register_it)
@@ -98,6 +108,7 @@ class Records:
         def beat_it(session: Session) -> bool:
             CLOCK.compare(session)
             self.peers = workers.peers(session, self.claimant.id, now=now())
+            self.draining = workers.is_draining(session, self.claimant.id)
             return workers.beat(session, self.claimant.id, now=now())
 
         return await self._do(beat_it)
@@ -120,6 +131,18 @@ class Records:
         except ClockSetBack:
             return [NotYet()] * len(wanted)
         return [answers[one.offer.run_id] for one in wanted]
+
+    async def secrets(self, names: Collection[str]) -> Mapping[str, str]:
+        """The values of these secrets.
+
+        Raises:
+            SecretNotFound, SecretsUnavailable.
+        """
+        return await self._do(lambda session: secrets.opened(session, names, sealer=sealer()))
+
+    async def cause_of(self, run_id: UUID) -> Cause | None:
+        """The run that this one follows."""
+        return await self._do(lambda session: chains.cause_of(session, run_id))
 
     async def is_taken(self, run_id: UUID) -> bool:
         """Whether some worker has it, as far as a look without a lock can tell."""

@@ -19,6 +19,11 @@ class Slots:
         self._waiting: list[tuple[Order, int, asyncio.Future[None]]] = []
         self._arrivals = count()
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody waits for a slot."""
+        return any(not turn.done() for _, _, turn in self._waiting)
+
     @asynccontextmanager
     async def one(self, order: Order) -> AsyncIterator[None]:
         """A slot for as long as the block takes."""

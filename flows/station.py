@@ -49,7 +49,7 @@ class Station:
         self._grace_seconds = grace_seconds
         self._prefect = PrefectServer(pool=pool, queues=queues)
         self._offers = Offers(self._prefect, prefetch=timedelta(seconds=prefetch_seconds))
-        self._records = Records(database_url, name=name, work_pool=pool, queues=queues)
+        self._records = Records(database_url, name=name, work_pool=pool, queues=queues, slots=slots)
         self._logbook = Logbook(self._records, self._prefect)
         self._teller = Teller(
             self._prefect,
@@ -57,7 +57,7 @@ class Station:
             stopped_in_prefect=lambda run_id: self._holdings.cancel([run_id]),
             starting=lambda: self._holdings.starting,
         )
-        self._poll_now, self._watch_now = asyncio.Event(), asyncio.Event()
+        self._poll_now, self._watch_now, self._beat_now = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._holdings = Holdings(
             records=self._records,
             logbook=self._logbook,
@@ -108,6 +108,11 @@ class Station:
     async def _poll_forever(self) -> None:
         while True:
             self._poll_now.clear()
+            if self._records.draining:
+                # Nothing new is taken, and what is not begun yet is left to the others.
+                self._holdings.let_go(self._holdings.waiting())
+                await _wait_for(self._poll_now, POLL_SECONDS)
+                continue
             try:
                 changes = await self._offers.look(
                     waiting=self._holdings.waiting(),
@@ -147,7 +152,8 @@ class Station:
 
     async def _beat_forever(self) -> None:
         while True:
-            await asyncio.sleep(HEARTBEAT_SECONDS)
+            await _wait_for(self._beat_now, HEARTBEAT_SECONDS)
+            self._beat_now.clear()
             try:
                 alive = await self._records.beat()
             except CatalogueUnavailable as error:
@@ -173,6 +179,8 @@ class Station:
         def hear(topics: frozenset[str]) -> None:
             if topics & {Topic.READY, Topic.EVERYTHING}:
                 loop.call_soon_threadsafe(self._poll_now.set)
+            if topics & {Topic.WORKERS, Topic.EVERYTHING}:
+                loop.call_soon_threadsafe(self._beat_now.set)
             if topics & {Topic.CANCEL, Topic.EVERYTHING}:
                 loop.call_soon_threadsafe(self._watch_now.set)
 

@@ -13,6 +13,7 @@ import anyio.abc
 from prefect.client.schemas.objects import FlowRun
 from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
 
+from db import journal
 from db.engine import database_url_from_environment
 from flows.accelerator_proof import PREFECT_DATABASE_URL
 from flows.station import GRACE_SECONDS, SLOTS, Station
@@ -38,6 +39,7 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerResul
         Raises:
             SystemExit: DUETIME_DATABASE_URL is not set.
         """
+        journal.keep(loggers=["flows", "db"])
         station = Station(
             database_url=_database_url(),
             name=self.name,

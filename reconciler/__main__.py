@@ -4,6 +4,7 @@ import logging
 import signal
 import sys
 
+from db import journal
 from db.engine import Catalogue, database_url_from_environment
 from reconciler.auditing import Auditor
 from reconciler.loop import Reconciler
@@ -12,7 +13,7 @@ from reconciler.prefect import Prefect
 
 def main() -> int:
     """Runs until SIGTERM or SIGINT; exit code 2 where an address is not set."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    journal.keep()
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         catalogue = Catalogue(database_url_from_environment(), pool_size=4, application_name="duetime-reconciler")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from time import monotonic
 
-from db import heartbeats, idempotency, partitions, workers
+from db import chains, events, heartbeats, idempotency, partitions, workers
 from db.engine import Catalogue
 from db.errors import CatalogueUnavailable
 from db.notifications import Listener, Topic
@@ -16,6 +16,7 @@ from reconciler.auditing import Auditor
 from reconciler.clock import now
 from reconciler.comparison import Comparison
 from reconciler.lease import Lease
+from reconciler.messenger import Messenger
 from reconciler.prefect import Prefect, PrefectUnavailable
 from reconciler.sight import Sight
 from reconciler.workers import declare_lost
@@ -23,6 +24,7 @@ from reconciler.workers import declare_lost
 log = logging.getLogger(__name__)
 
 PAUSE_SECONDS = 1.0
+EVENTS_AT_ONCE = 50_000
 EVERYTHING_SECONDS = 5.0
 EVERYTHING_AT_MOST = 0.1
 """The comparison of everything takes at most this part of the time, however much there is."""
@@ -64,7 +66,14 @@ class Reconciler:
     def run(self) -> None:
         """Makes passes until it is stopped. Whatever does not answer is waited for."""
         listener = Listener(self.catalogue.url, self._hear).start()
+        messenger = Messenger(self.catalogue, leads=lambda: self.lease.leads).start()
         self.lease.start()
+        self._work()
+        messenger.stop()
+        self._end()
+        listener.stop()
+
+    def _work(self) -> None:
         passes, leading, answering = self._passes(), False, True
         while not self.stopped.is_set():
             try:
@@ -83,8 +92,6 @@ class Reconciler:
                 log.exception("A pass failed; the next one tries again")
             self.lease.note_progress()
             self._rest()
-        self._end()
-        listener.stop()
 
     def _end(self) -> None:
         self.lease.stop()
@@ -139,8 +146,10 @@ class Reconciler:
             Every(1, lambda: due_times.write_ahead(self.catalogue, now=now())),
             Every(5, self._declare_lost),
             Every(60, self._audit),
+            Every(60, self._forget_events),
             Every(3600, self._tidy),
             Every(0, deploy_changes),
+            Every(0, self._follow_chains),
             Every(0, lambda: runs.make_requested(self.catalogue, self.prefect, now=now())),
             Every(0, lambda: runs.cancel_requested(self.catalogue, self.prefect, now=now())),
             follow,
@@ -165,6 +174,14 @@ class Reconciler:
     def _audit(self) -> None:
         if self.auditor is not None:
             self.auditor.audit_beside()
+
+    def _follow_chains(self) -> None:
+        with self.catalogue.transaction() as session:
+            chains.follow(session, now=now())
+
+    def _forget_events(self) -> None:
+        with self.catalogue.transaction() as session:
+            events.forget(session, before=now() - events.KEPT, limit=EVENTS_AT_ONCE)
 
     def _tidy(self) -> None:
         with self.catalogue.transaction() as session:

@@ -201,10 +201,14 @@ class Prefect:
     def count_flow_runs(self, filters: dict[str, Any]) -> int:
         return int(self._call("POST", "/flow_runs/count", {"flow_runs": filters}))
 
-    def create_flow_run(self, deployment_id: UUID, *, at: datetime, key: str) -> FlowRun:
-        """A run scheduled at an instant; the same key gives the same run."""
+    def create_flow_run(
+        self, deployment_id: UUID, *, at: datetime, key: str, parameters: dict[str, Any] | None = None
+    ) -> FlowRun:
+        """A run scheduled at an instant, with parameters of its own where some are given; a key gives one run."""
         state = {"type": "SCHEDULED", "state_details": {"scheduled_time": at.isoformat()}}
-        body = {"state": state, "idempotency_key": key}
+        body: dict[str, Any] = {"state": state, "idempotency_key": key}
+        if parameters is not None:
+            body["parameters"] = parameters
         return FlowRun.of(self._call("POST", f"/deployments/{deployment_id}/create_flow_run", body))
 
     def schedule_runs(self, deployment_id: UUID, *, first: datetime, last: datetime, at_most: int) -> None:

@@ -12,6 +12,7 @@ from db.runs import Ending, RunKey
 from db.sightings import Sighting
 from db.states import ACTIVE_STATES, FINAL_STATES, IN_PREFECT, LEDGER_TRIGGERS, RunState, Trigger
 from db.tables import Run
+from reconciler.deployments import parameters
 from reconciler.prefect import FlowRun, Prefect, PrefectRefused
 
 log = logging.getLogger(__name__)
@@ -50,7 +51,8 @@ def make_requested(catalogue: Catalogue, prefect: Prefect, *, now: datetime) -> 
             continue
         try:
             key = f"{request.trigger} {request.id}"
-            run = prefect.create_flow_run(request.deployment_id, at=request.due_at, key=key)
+            given = parameters(request.changed) if request.changed is not None else None
+            run = prefect.create_flow_run(request.deployment_id, at=request.due_at, key=key, parameters=given)
         except PrefectRefused as error:
             log.warning("Prefect would not take a run of %s: %s", request.task_name, error)
             continue
@@ -99,7 +101,7 @@ def _trigger(run: FlowRun) -> Trigger:
 
 def _is_nobodys_news(sighting: Sighting) -> bool:
     """The ledger and the requests know of their own runs before they begin."""
-    ours = (*LEDGER_TRIGGERS, Trigger.MANUAL)
+    ours = (*LEDGER_TRIGGERS, Trigger.MANUAL, Trigger.TEST, Trigger.CHAIN)
     return sighting.offer.trigger in ours and sighting.state in (RunState.SCHEDULED, RunState.RETRYING)
 
 

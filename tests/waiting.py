@@ -4,7 +4,13 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from sqlalchemy import text
+
+from db.engine import Catalogue
+
 T = TypeVar("T")
+
+_UNSETTLED = text("SELECT count(*) FROM events WHERE xid >= pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
 
 
 def wait_until(look: Callable[[], T], description: str, *, seconds: float = 30, every: float = 0.1) -> T:
@@ -16,3 +22,13 @@ def wait_until(look: Callable[[], T], description: str, *, seconds: float = 30, 
             return found
         assert time.monotonic() < end, f"not within {seconds} s: {description} (the last answer was {found!r})"
         time.sleep(every)
+
+
+def until_told(catalogue: Catalogue) -> None:
+    """Until every event so far may be told: other tests of the same PostgreSQL have transactions under way."""
+
+    def is_settled() -> bool:
+        with catalogue.transaction() as session:
+            return bool(session.scalar(_UNSETTLED) == 0)
+
+    wait_until(is_settled, "older transactions to end")

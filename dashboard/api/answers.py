@@ -109,6 +109,23 @@ class Version(Answer):
     task: TaskSpec
 
 
+class Event(Answer):
+    """Something that happened; what does not apply is left out."""
+
+    id: str
+    """To be sent as `Last-Event-ID`, for the events that come after this one."""
+    type: str
+    """`task.created`, `task.updated`, `task.deleted`, `run.<state>` or `due_time.<outcome>`."""
+    at: datetime
+    task_id: UUID
+    task_name: str | None
+    task_version: int | None
+    run_id: UUID | None
+    due_at: datetime | None
+    state: RunState | None = None
+    outcome: Outcome | None = None
+
+
 class LogLine(Answer):
     """A line that a run printed, or that the system says of it."""
 

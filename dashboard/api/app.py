@@ -5,14 +5,21 @@ from typing import Any
 from fastapi import FastAPI
 
 from dashboard.api import problems
-from dashboard.api.answers import Problem
+from dashboard.api.accounts import account_routes
+from dashboard.api.answers import Event, Problem
 from dashboard.api.docs import docs_route
+from dashboard.api.events import event_routes
 from dashboard.api.health import health_router
+from dashboard.api.messages import message_routes
 from dashboard.api.metrics import metrics_router
 from dashboard.api.runs import run_routes
 from dashboard.api.schedules import schedule_routes
+from dashboard.api.secrets import secret_routes
 from dashboard.api.tasks import task_routes
+from dashboard.event_feed import Feed
 from dashboard.headers import NOTHING_ELSE, DefaultHeaders
+from dashboard.live import Hub
+from db import events
 from db.engine import Catalogue
 
 DESCRIPTION = """Tasks, their runs and the ledger of their due times.
@@ -22,16 +29,17 @@ REFERENCE = "#/components/schemas/{model}"
 
 
 class Api(FastAPI):
-    """Describes problems, too, of which FastAPI only knows that there are some."""
+    """Describes problems and events, too, of which FastAPI only knows that there are some."""
 
     def openapi(self) -> dict[str, Any]:
         document = super().openapi()
-        schema = Problem.model_json_schema(ref_template=REFERENCE)
-        document["components"]["schemas"] |= {**schema.pop("$defs"), "Problem": schema}
+        for model in (Problem, Event):
+            schema = model.model_json_schema(ref_template=REFERENCE)
+            document["components"]["schemas"] |= {**schema.pop("$defs"), model.__name__: schema}
         return document
 
 
-def create_api(catalogue: Catalogue) -> FastAPI:
+def create_api(catalogue: Catalogue, hub: Hub) -> FastAPI:
     """The API on this catalogue, to be mounted under `/api`."""
     app = Api(
         title="Duetime",
@@ -45,7 +53,10 @@ def create_api(catalogue: Catalogue) -> FastAPI:
     )
     problems.install(app)
     health = (health_router(catalogue), metrics_router(catalogue))
-    for router in (task_routes(catalogue), run_routes(catalogue), schedule_routes(), *health):
+    feed = Feed(catalogue, hub, events.as_json)
+    things = (task_routes(catalogue), run_routes(catalogue), schedule_routes(), event_routes(feed))
+    people = (account_routes(catalogue), secret_routes(catalogue), message_routes(catalogue))
+    for router in (*things, *people, *health):
         app.include_router(router)
     app.router.routes.append(docs_route(app))
     app.add_middleware(DefaultHeaders, headers={"Content-Security-Policy": NOTHING_ELSE, "Cache-Control": "no-store"})

@@ -1,22 +1,20 @@
 """Bodies of requests: read with a limit, parsed as strict JSON, and checked without bending types."""
 
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from email.message import Message
 from typing import Any
 
 from fastapi import Request, Response
-from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
 
+from dashboard.api.access import GuardedRoute, Handler
 from dashboard.api.problems import Refusal
 from db.specs import FieldError, InvalidTask
 
 MAX_BYTES = 1024 * 1024
 READ_AT_MOST = 16 * MAX_BYTES
 """A body that is too large is read this far, so that its sender gets to see the answer."""
-
-Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class JsonRequest(Request):
@@ -58,7 +56,7 @@ class JsonRequest(Request):
             raise Refusal.invalid(error.errors) from None
 
 
-class JsonRoute(APIRoute):
+class JsonRoute(GuardedRoute):
     """A route that reads strict JSON, and takes `?state=` as if it had not been given."""
 
     def get_route_handler(self) -> Handler:

@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Route
 
 from dashboard import ledger_audit
 from dashboard.api import answers
+from dashboard.api.access import GuardedRoute, takes
 from dashboard.api.answers import Health, Part, Readiness
 from dashboard.context import now
 from db import heartbeats, workers
@@ -36,14 +37,20 @@ def health_routes(catalogue: Catalogue) -> list[BaseRoute]:
 
 def health_router(catalogue: Catalogue) -> APIRouter:
     """The same as a part of the API."""
-    router = APIRouter(tags=["health"])
+    router = APIRouter(tags=["health"], route_class=GuardedRoute)
     not_ready: dict[int | str, dict[str, Any]] = {503: {"model": Readiness, "description": "Something is not well."}}
 
-    @router.get("/healthz", response_model=Health, summary="Whether the process lives")
+    @router.get("/healthz", openapi_extra=takes(None), response_model=Health, summary="Whether the process lives")
     def healthz() -> Response:
         return _alive()
 
-    @router.get("/readyz", response_model=Readiness, responses=not_ready, summary="Whether a new task would run")
+    @router.get(
+        "/readyz",
+        openapi_extra=takes(None),
+        response_model=Readiness,
+        responses=not_ready,
+        summary="Whether a new task would run",
+    )
     def readyz() -> Response:
         return _ready(catalogue)
 

@@ -53,6 +53,12 @@ class Rollback(Strict):
     version: Annotated[int, Field(ge=1, lt=10**MAX_VERSION_DIGITS)]
 
 
+class RunAsked(Strict):
+    """With members of an action: a test, which has these instead of the task's."""
+
+    action: dict[str, Any] | None = None
+
+
 class Nothing(Strict):
     """An empty object."""
 
@@ -79,11 +85,12 @@ def _without_answered(check: Callable[[Any, Any], Any]) -> Callable[[Any, Any], 
 TaskBody = Annotated[TaskSpec, WrapValidator(strictly(TaskSpec))]
 TaskReplacement = Annotated[TaskSpec, WrapValidator(_without_answered(strictly(TaskSpec)))]
 # What an empty body means.
-UNEXPLAINED, FROM_NOW_ON, NOTHING = Pause(), Resume(), Nothing()
+UNEXPLAINED, FROM_NOW_ON, NOTHING, AS_IT_IS = Pause(), Resume(), Nothing(), RunAsked()
 
 PauseBody = Annotated[Pause, WrapValidator(strictly(Pause))]
 ResumeBody = Annotated[Resume, WrapValidator(strictly(Resume))]
 RollbackBody = Annotated[Rollback, WrapValidator(strictly(Rollback))]
+RunBody = Annotated[RunAsked, WrapValidator(strictly(RunAsked))]
 EmptyBody = Annotated[Nothing, WrapValidator(strictly(Nothing))]
 PreviewBody = Annotated[Preview, WrapValidator(strictly(Preview))]
 

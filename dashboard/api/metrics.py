@@ -1,7 +1,7 @@
 """Figures for Prometheus: how the ledger is, who is there, what was due, read from the catalogue at every scrape.
 
-The gate asks for the password here as it does for the API: unlike /healthz, which load balancers ask and which says
-nothing, this tells what is going on, and costs the catalogue some queries. Prometheus sends it by `basic_auth`.
+The gate asks who it is here as it does for the API: unlike /healthz, which load balancers ask and which says nothing,
+this tells what is going on, and costs the catalogue some queries. Prometheus sends a viewer's key by `authorization`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,8 +11,9 @@ from typing import Any
 
 from fastapi import APIRouter
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import GaugeHistogramMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.orm import Session
@@ -21,15 +22,19 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from dashboard import ledger_audit
+from dashboard.api.access import GuardedRoute, takes
 from dashboard.context import now
 from dashboard.ledger_audit import Audit
-from db import heartbeats, ledger, task_views, workers
+from db import figures, heartbeats, ledger, task_views, workers
+from db.access import Role
 from db.engine import Catalogue
 from db.errors import CatalogueUnavailable
+from db.figures import Spread
 from db.states import Outcome
 from db.task_views import TaskFilter
 
 WINDOW = timedelta(hours=1)
+FRESH = timedelta(seconds=15)
 RETRY_AFTER_SECONDS = 5
 NO_STORE = {"Cache-Control": "no-store"}
 
@@ -46,7 +51,7 @@ def metrics_route(catalogue: Catalogue) -> Route:
 
 def metrics_router(catalogue: Catalogue) -> APIRouter:
     """The same as a part of the API."""
-    router = APIRouter(tags=["health"])
+    router = APIRouter(tags=["health"], route_class=GuardedRoute)
     registry = _registry(catalogue)
     text = {"content": {"text/plain": {"schema": {"type": "string"}}}}
     described: dict[int | str, dict[str, Any]] = {
@@ -54,7 +59,13 @@ def metrics_router(catalogue: Catalogue) -> APIRouter:
         503: {**text, "description": "PostgreSQL is away; try again after `Retry-After`."},
     }
 
-    @router.get("/metrics", response_class=PlainTextResponse, responses=described, summary="Figures for Prometheus")
+    @router.get(
+        "/metrics",
+        openapi_extra=takes(Role.VIEWER),
+        response_class=PlainTextResponse,
+        responses=described,
+        summary="Figures for Prometheus",
+    )
     def metrics() -> Response:
         return _exposed(registry)
 
@@ -91,6 +102,17 @@ class Figures:
     workers: int
     outcomes: Mapping[Outcome, int]
     tasks: Mapping[str, int]
+    lateness: Spread
+    duration: Spread
+    ahead: int
+    running: Mapping[str, int]
+    """By worker."""
+    slots: Mapping[str, int]
+
+    @property
+    def prefect_answers(self) -> bool:
+        age = self.heartbeat_ages.get(heartbeats.PREFECT)
+        return age is not None and age <= FRESH
 
 
 class CatalogueCollector(Collector):
@@ -99,7 +121,7 @@ class CatalogueCollector(Collector):
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
 
-    def collect(self) -> Iterable[GaugeMetricFamily]:
+    def collect(self) -> Iterable[Metric]:
         """All of them, or nothing.
 
         Raises:
@@ -111,35 +133,55 @@ class CatalogueCollector(Collector):
 
 def read(session: Session, *, now: datetime) -> Figures:
     """The figures of this moment."""
-    audit = ledger_audit.last_audit(session)
+    audit, present = ledger_audit.last_audit(session), workers.present(session, now=now)
+    running = workers.running(session, [worker.id for worker in present])
     beats = {part: heartbeats.last(session, part) for part in (heartbeats.PREFECT, heartbeats.RECONCILER)}
     return Figures(
         audit=audit,
         audit_age=audit.age(now=now) if audit else timedelta(0),
         heartbeat_ages={part: max(timedelta(0), now - beat.at) for part, beat in beats.items() if beat is not None},
-        workers=len(workers.present(session, now=now)),
+        workers=len(present),
         outcomes=ledger.count_all_outcomes(session, since=now - WINDOW, until=now),
         tasks={
             state.value: task_views.count_tasks(session, state=state)
             for state in (TaskFilter.ACTIVE, TaskFilter.PAUSED)
         },
+        lateness=figures.lateness(session, since=now - WINDOW, until=now),
+        duration=figures.duration(session, since=now - WINDOW, until=now),
+        ahead=figures.due_between(session, since=now, until=now + WINDOW),
+        running={worker.name: running.get(worker.id, 0) for worker in present},
+        slots={worker.name: worker.slots or 0 for worker in present},
     )
 
 
-def families(figures: Figures) -> Iterator[GaugeMetricFamily]:
+def families(found: Figures) -> Iterator[Metric]:
     """The figures as Prometheus knows them. What is not known is left out, so that `absent()` tells of it. Pure."""
-    audit = figures.audit
+    audit = found.audit
     if audit is not None:
         yield _gauge("audit_due_times", "Due times that the last audit of the ledger looked at.", audit.due_times)
         yield _gauge("audit_accounted", "Due times of them about which everything agrees.", audit.accounted)
         yield _gauge("audit_discrepancies", "What does not agree.", audit.discrepancy_count)
-        yield _gauge("audit_age_seconds", "How long ago that was.", figures.audit_age.total_seconds())
-    yield _gauge("workers", "Workers that were heard of lately.", figures.workers)
-    ages = {part: age.total_seconds() for part, age in figures.heartbeat_ages.items()}
+        yield _gauge("audit_age_seconds", "How long ago that was.", found.audit_age.total_seconds())
+    yield _gauge("workers", "Workers that were heard of lately.", found.workers)
+    ages = {part: age.total_seconds() for part, age in found.heartbeat_ages.items()}
     yield _labelled("part_heartbeat_age_seconds", "How long ago a part was heard of.", "part", ages)
-    counts = {outcome.value: figures.outcomes.get(outcome, 0) for outcome in Outcome}
+    counts = {outcome.value: found.outcomes.get(outcome, 0) for outcome in Outcome}
     yield _labelled("due_times", "Due times of the last hour, by what became of them.", "outcome", counts)
-    yield _labelled("tasks", "Tasks that are not deleted.", "state", figures.tasks)
+    yield _labelled("tasks", "Tasks that are not deleted.", "state", found.tasks)
+    yield _spread("lateness_seconds", "How late the runs of the last hour started.", found.lateness)
+    yield _spread("duration_seconds", "How long the runs that were due in the last hour took.", found.duration)
+    yield _gauge("due_times_ahead", "Due times of the next hour.", found.ahead)
+    yield _labelled("runs_running", "Runs that go on, by worker.", "worker", found.running)
+    yield _labelled("slots", "How many runs a worker takes at once.", "worker", found.slots)
+    yield _labelled("up", "Whether a part answers.", "part", {"postgresql": 1, "prefect": int(found.prefect_answers)})
+
+
+def _spread(name: str, what: str, spread: Spread) -> GaugeHistogramMetricFamily:
+    """As gauges: they are of the last hour, and go up and down."""
+    buckets = [(str(bound), float(count)) for bound, count in spread.up_to]
+    return GaugeHistogramMetricFamily(
+        f"duetime_{name}", what, buckets=[*buckets, ("+Inf", float(spread.count))], gsum_value=spread.total
+    )
 
 
 def _gauge(name: str, what: str, value: float) -> GaugeMetricFamily:

@@ -13,17 +13,32 @@ from starlette.exceptions import HTTPException
 
 from dashboard.problems import MEDIA_TYPE, problem
 from db.errors import (
+    AccountNameTaken,
+    AccountNotFound,
+    AdminWithTags,
     BadCursor,
+    BadSecret,
     CatalogueError,
     CatalogueUnavailable,
+    ChannelNotFound,
+    EventsForgotten,
     IdempotencyKeyReused,
+    KeyNotFound,
+    LastAdmin,
+    NameTaken,
+    NotAllowed,
     RunIsOver,
     RunNotFound,
+    SecretNotFound,
+    SecretsUnavailable,
     StaleVersion,
     TaskIsDeleted,
     TaskIsNotDeleted,
     TaskNameTaken,
     TaskNotFound,
+    WeakPassword,
+    WebhookNotFound,
+    WrongPassword,
 )
 from db.specs import FieldError, InvalidTask, field_error
 
@@ -39,11 +54,32 @@ KINDS: Mapping[type[CatalogueError], tuple[int, str]] = {
     TaskIsNotDeleted: (409, "task-is-not-deleted"),
     RunIsOver: (409, "run-is-over"),
     StaleVersion: (412, "stale-version"),
+    EventsForgotten: (410, "events-forgotten"),
+    NotAllowed: (403, "not-allowed"),
+    AccountNotFound: (404, "account-not-found"),
+    KeyNotFound: (404, "key-not-found"),
+    AccountNameTaken: (409, "account-name-taken"),
+    LastAdmin: (409, "last-admin"),
+    WeakPassword: (422, "weak-password"),
+    WrongPassword: (422, "wrong-password"),
+    SecretNotFound: (404, "secret-not-found"),
+    WebhookNotFound: (404, "webhook-not-found"),
+    ChannelNotFound: (404, "channel-not-found"),
+    NameTaken: (409, "name-taken"),
+    BadSecret: (422, "bad-secret"),
+    SecretsUnavailable: (503, "secrets-unavailable"),
+    AdminWithTags: (422, "admin-with-tags"),
     BadCursor: (422, "bad-cursor"),
     IdempotencyKeyReused: (422, "idempotency-key-reused"),
     CatalogueUnavailable: (503, "catalogue-unavailable"),
 }
-FIELDS: Mapping[type[CatalogueError], str] = {BadCursor: "cursor", IdempotencyKeyReused: "Idempotency-Key"}
+FIELDS: Mapping[type[CatalogueError], str] = {
+    BadCursor: "cursor",
+    IdempotencyKeyReused: "Idempotency-Key",
+    WeakPassword: "password",
+    WrongPassword: "current",
+    AdminWithTags: "tags",
+}
 _CONTENT = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 DESCRIBED: dict[int | str, dict[str, Any]] = {
     "4XX": {"description": "What was sent cannot be done; `detail` says why.", "content": _CONTENT},
@@ -88,6 +124,8 @@ def _catalogue_error(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, CatalogueError)
     status, kind = KINDS[type(error)]
     members: dict[str, Any] = {}
+    if isinstance(error, BadSecret):
+        members["errors"] = [{"field": error.field, "message": str(error)}]
     if type(error) in FIELDS:
         members["errors"] = [{"field": FIELDS[type(error)], "message": str(error)}]
     if status == 503:

@@ -5,9 +5,11 @@ from datetime import datetime, timedelta
 from fastapi import APIRouter, Response
 
 from dashboard.api import answers, problems
+from dashboard.api.access import takes
 from dashboard.api.bodies import JsonRoute
 from dashboard.api.inputs import PreviewBody
 from dashboard.context import now
+from db.access import Role
 from db.schedules import in_words, next_due_times, warnings
 
 
@@ -15,7 +17,12 @@ def schedule_routes() -> APIRouter:
     """`/schedules/preview`."""
     router = APIRouter(prefix="/schedules", tags=["schedules"], route_class=JsonRoute, responses=problems.DESCRIBED)
 
-    @router.post("/preview", response_model=answers.Previewed, summary="When a schedule is due, in words and instants")
+    @router.post(
+        "/preview",
+        openapi_extra=takes(Role.VIEWER),
+        response_model=answers.Previewed,
+        summary="When a schedule is due, in words and instants",
+    )
     def preview(body: PreviewBody) -> Response:
         at = now()
         schedule = body.schedule.value()

@@ -2,16 +2,18 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session
 
 from dashboard.api import answers, problems
+from dashboard.api.access import Actor, Caller, takes, within_tags
 from dashboard.api.bodies import JsonRoute
 from dashboard.api.inputs import (
+    AS_IT_IS,
     FROM_NOW_ON,
     NOTHING,
     UNEXPLAINED,
@@ -25,6 +27,7 @@ from dashboard.api.inputs import (
     QueryText,
     ResumeBody,
     RollbackBody,
+    RunBody,
     TaskBody,
     TaskId,
     TaskReplacement,
@@ -35,9 +38,9 @@ from dashboard.api.inputs import (
 from dashboard.api.repeats import once
 from dashboard.api.requested import RequestedRuns
 from dashboard.context import now
-from dashboard.gate import USER_NAME
 from dashboard.problems import problem
 from db import due_times, evidence, idempotency, revisions, run_requests, task_views, tasks
+from db.access import Role
 from db.engine import Catalogue
 from db.errors import StaleVersion, TaskIsDeleted
 from db.specs import as_document
@@ -45,29 +48,34 @@ from db.states import Kind, Outcome
 from db.task_views import TaskFilter
 
 
-async def _actor(request: Request) -> str:
-    name = request.scope.get(USER_NAME)
-    return f"api:{name}" if name else "api"
-
-
-Actor = Annotated[str, Depends(_actor)]
-"""What the audit says: this door, and the name that was told with the password."""
-
-
 def task_routes(catalogue: Catalogue) -> APIRouter:
     """`/tasks` and everything below it."""
-    router = APIRouter(prefix="/tasks", tags=["tasks"], route_class=JsonRoute, responses=problems.DESCRIBED)
+    router = APIRouter(
+        prefix="/tasks",
+        tags=["tasks"],
+        route_class=JsonRoute,
+        responses=problems.DESCRIBED,
+        dependencies=[within_tags(catalogue, tasks.tags_of)],
+    )
     _add_collection(router, catalogue)
     _add_one(router, catalogue)
     _add_commands(router, catalogue)
+    _add_runs(router, catalogue)
     _add_history(router, catalogue)
     return router
 
 
 def _add_collection(router: APIRouter, catalogue: Catalogue) -> None:
-    @router.post("", status_code=201, response_model=answers.AnsweredTask, summary="Create a task")
-    def create(task: TaskBody, actor: Actor, key: IdempotencyKey = None) -> Response:
+    @router.post(
+        "",
+        openapi_extra=takes(Role.EDITOR),
+        status_code=201,
+        response_model=answers.AnsweredTask,
+        summary="Create a task",
+    )
+    def create(task: TaskBody, by: Caller, actor: Actor, key: IdempotencyKey = None) -> Response:
         at = now()
+        by.require_tags(task.tags)
 
         def create_it() -> dict[str, Any]:
             return _shown(session, tasks.create_task(session, task, actor=actor, now=at))
@@ -77,7 +85,9 @@ def _add_collection(router: APIRouter, catalogue: Catalogue) -> None:
         headers = {**answers.task_headers(document), "Location": f"/api/tasks/{document['id']}"}
         return JSONResponse(document, 201, headers=headers)
 
-    @router.get("", response_model=answers.Tasks, summary="List tasks, in order of name")
+    @router.get(
+        "", openapi_extra=takes(Role.VIEWER), response_model=answers.Tasks, summary="List tasks, in order of name"
+    )
     def list_tasks(
         search: QueryText = "",
         tag: QueryText | None = None,
@@ -94,13 +104,16 @@ def _add_collection(router: APIRouter, catalogue: Catalogue) -> None:
 
 
 def _add_one(router: APIRouter, catalogue: Catalogue) -> None:
-    @router.get("/{id}", response_model=answers.AnsweredTask, summary="Read a task")
+    @router.get("/{id}", openapi_extra=takes(Role.VIEWER), response_model=answers.AnsweredTask, summary="Read a task")
     def read(task_id: TaskId) -> Response:
         with catalogue.transaction() as session:
             return _answer(session, task_id)
 
-    @router.put("/{id}", response_model=answers.AnsweredTask, summary="Replace a task")
-    def replace(task_id: TaskId, task: TaskReplacement, actor: Actor, if_match: IfMatch = None) -> Response:
+    @router.put(
+        "/{id}", openapi_extra=takes(Role.EDITOR), response_model=answers.AnsweredTask, summary="Replace a task"
+    )
+    def replace(task_id: TaskId, task: TaskReplacement, by: Caller, actor: Actor, if_match: IfMatch = None) -> Response:
+        by.require_tags(task.tags)
         wanted = required_condition(if_match)
 
         def replace_it(session: Session) -> Response:
@@ -110,7 +123,7 @@ def _add_one(router: APIRouter, catalogue: Catalogue) -> None:
 
         return _unless_stale(catalogue, task_id, replace_it)
 
-    @router.delete("/{id}", status_code=204, summary="Move a task to the trash")
+    @router.delete("/{id}", openapi_extra=takes(Role.EDITOR), status_code=204, summary="Move a task to the trash")
     def delete(task_id: TaskId, actor: Actor, if_match: IfMatch = None) -> Response:
         wanted = condition(if_match or "*")
 
@@ -126,15 +139,20 @@ def _add_one(router: APIRouter, catalogue: Catalogue) -> None:
 
 
 def _add_commands(router: APIRouter, catalogue: Catalogue) -> None:
-    requested = RequestedRuns(catalogue)
-
-    @router.post("/{id}/restore", response_model=answers.AnsweredTask, summary="Bring a task back from the trash")
+    @router.post(
+        "/{id}/restore",
+        openapi_extra=takes(Role.EDITOR),
+        response_model=answers.AnsweredTask,
+        summary="Bring a task back from the trash",
+    )
     def restore(task_id: TaskId, actor: Actor, _body: EmptyBody = NOTHING) -> Response:
         with catalogue.transaction() as session:
             tasks.restore_task(session, task_id, actor=actor, now=now())
             return _answer(session, task_id)
 
-    @router.post("/{id}/pause", response_model=answers.AnsweredTask, summary="Pause a task")
+    @router.post(
+        "/{id}/pause", openapi_extra=takes(Role.OPERATOR), response_model=answers.AnsweredTask, summary="Pause a task"
+    )
     def pause(task_id: TaskId, actor: Actor, body: PauseBody = UNEXPLAINED) -> Response:
         at = now()
         body.check(now=at)
@@ -142,27 +160,50 @@ def _add_commands(router: APIRouter, catalogue: Catalogue) -> None:
             tasks.pause_task(session, task_id, reason=body.reason, until=body.until, actor=actor, now=at)
             return _answer(session, task_id)
 
-    @router.post("/{id}/resume", response_model=answers.AnsweredTask, summary="Resume a task")
+    @router.post(
+        "/{id}/resume", openapi_extra=takes(Role.OPERATOR), response_model=answers.AnsweredTask, summary="Resume a task"
+    )
     def resume(task_id: TaskId, actor: Actor, body: ResumeBody = FROM_NOW_ON) -> Response:
         with catalogue.transaction() as session:
             tasks.resume_task(session, task_id, missed=body.missed, actor=actor, now=now())
             return _answer(session, task_id)
 
-    @router.post("/{id}/rollback", response_model=answers.AnsweredTask, summary="Go back to an earlier version")
+    @router.post(
+        "/{id}/rollback",
+        openapi_extra=takes(Role.EDITOR),
+        response_model=answers.AnsweredTask,
+        summary="Go back to an earlier version",
+    )
     def rollback(task_id: TaskId, actor: Actor, body: RollbackBody) -> Response:
         with catalogue.transaction() as session:
             tasks.rollback_task(session, task_id, version=body.version, actor=actor, now=now())
             return _answer(session, task_id)
 
-    @router.post("/{id}/run", status_code=202, response_model=answers.Run, summary="Run a task now")
-    def run(task_id: TaskId, actor: Actor, _body: EmptyBody = NOTHING, key: IdempotencyKey = None) -> Response:
+
+def _add_runs(router: APIRouter, catalogue: Catalogue) -> None:
+    requested = RequestedRuns(catalogue)
+
+    @router.post(
+        "/{id}/run",
+        openapi_extra=takes(Role.OPERATOR),
+        status_code=202,
+        response_model=answers.Run,
+        summary="Run a task now",
+    )
+    def run(
+        task_id: TaskId, by: Caller, actor: Actor, body: RunBody = AS_IT_IS, key: IdempotencyKey = None
+    ) -> Response:
+        if body.action is not None:
+            by.require(Role.EDITOR)  # to have it do something else is to say what is run
         scope, at = f"POST /tasks/{task_id}/run", now()
 
         def request_it() -> dict[str, Any]:
-            return {"request": str(run_requests.request_run(session, task_id, actor=actor, now=at))}
+            request_id = run_requests.request_run(session, task_id, action=body.action, actor=actor, now=at)
+            return {"request": str(request_id)}
 
+        asked = body.model_dump(exclude_none=True)
         with catalogue.transaction() as session:
-            first = once(session, scope=scope, key=key, request={}, now=at, do=request_it)
+            first = once(session, scope=scope, key=key, request=asked, now=at, do=request_it)
         document = first.get("run") or answers.run_json(requested.wait_for(UUID(first["request"])))
         if key is not None:
             with catalogue.transaction() as session:
@@ -171,7 +212,12 @@ def _add_commands(router: APIRouter, catalogue: Catalogue) -> None:
 
 
 def _add_history(router: APIRouter, catalogue: Catalogue) -> None:
-    @router.get("/{id}/due-times", response_model=answers.DueTimes, summary="The ledger of a task, oldest first")
+    @router.get(
+        "/{id}/due-times",
+        openapi_extra=takes(Role.VIEWER),
+        response_model=answers.DueTimes,
+        summary="The ledger of a task, oldest first",
+    )
     def list_due_times(
         task_id: TaskId,
         from_at: From = None,
@@ -189,7 +235,12 @@ def _add_history(router: APIRouter, catalogue: Catalogue) -> None:
             reasons = evidence.explain(session, task_id, found.items, now=at)
             return answers.page(map(answers.due_time_json, found.items, reasons), found.next_cursor)
 
-    @router.get("/{id}/revisions", response_model=answers.Versions, summary="The versions of a task, newest first")
+    @router.get(
+        "/{id}/revisions",
+        openapi_extra=takes(Role.VIEWER),
+        response_model=answers.Versions,
+        summary="The versions of a task, newest first",
+    )
     def list_revisions(task_id: TaskId, limit: Limit = 500, cursor: Cursor = None) -> Response:
         with catalogue.transaction() as session:
             task_views.get_task(session, task_id, now=now())

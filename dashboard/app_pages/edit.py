@@ -1,29 +1,26 @@
 """A new task, or an old one edited: one form, which loses nothing that was typed and saves all of it or nothing."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from functools import partial
 from uuid import UUID
 
 import streamlit as st
 
-from dashboard import drafts, forms, navigation, schedule_form, task_form
+from dashboard import components, drafts, forms, navigation, schedule_form, task_form, tryout, viewer
 from dashboard.conflict_view import conflict_view
 from dashboard.context import catalogue, now
 from dashboard.drafts import Draft
 from dashboard.task_words import FIELD_LABELS
+from dashboard.templates import TEMPLATES
 from dashboard.text import escape_markdown
 from dashboard.viewer import viewer_zone
 from db import task_views
+from db.access import Role
 from db.errors import TaskNotFound
 from db.specs import as_document
 from db.task_views import TaskView
 from db.values import MAX_NAME
 
-TEMPLATES: Mapping[str, dict[str, Any]] = {
-    "shell": {"kind": "shell", "action": {"command": 'echo "It is due at $DUETIME_DUE_AT"\ndate'}},
-    "http": {"kind": "http", "action": {"method": "GET", "url": "https://example.org/"}},
-    "python": {"kind": "python", "action": {"callable": "platform:platform", "kwargs": {"terse": True}}},
-}
 COPY = " (copy)"
 
 
@@ -62,7 +59,9 @@ def _draft() -> Draft:
     if "copy" in asked:
         spec = as_document(_task(asked["copy"]).spec)
         return drafts.start(source, {**spec, "name": spec["name"][: MAX_NAME - len(COPY)] + COPY})
-    return drafts.start(source, forms.new_document(viewer_zone()) | TEMPLATES.get(asked.get("template", ""), {}))
+    template = TEMPLATES.get(asked.get("template", ""))
+    filled = template.in_zone(viewer_zone()) if template else {}
+    return drafts.start(source, forms.new_document(viewer_zone()) | filled)
 
 
 def _task(text: str) -> TaskView:
@@ -77,6 +76,7 @@ def _form(draft: Draft) -> None:
     else:
         navigation.back_link("tasks", "Back without saving")
     st.title("Edit task" if draft.task_id else "New task", anchor=False)
+    _keep(draft)
     conflict_view(draft)
     problems = draft.problems()
     left, right = st.columns([1.35, 1], gap="medium")
@@ -86,7 +86,20 @@ def _form(draft: Draft) -> None:
         task_form.policies(draft)
     with right:
         schedule_form.schedule(draft)
+    tryout.show(draft)
     _save_bar(draft, problems)
+
+
+def _keep(draft: Draft) -> None:
+    """What is typed outlives the server and a reload of the page."""
+    data = {**drafts.as_kept(draft), "forget": st.session_state.pop(drafts.FORGET, False)}
+    components.keep(data, key="edit_keep", on_restore=partial(drafts.restore, draft))
+    draft.is_new = False
+    place = st.container()  # there in any case, so that what is below keeps its place and is not drawn anew
+    if draft.restored:
+        with place, st.container(border=True, horizontal=True, vertical_alignment="center", key="edit_restored"):
+            st.markdown(":material/history: Your unsaved text was brought back.", width="stretch")
+            st.button("Start afresh", key="edit_afresh", on_click=drafts.start_afresh)
 
 
 def _save_bar(draft: Draft, problems: Mapping[str, str]) -> None:
@@ -94,6 +107,7 @@ def _save_bar(draft: Draft, problems: Mapping[str, str]) -> None:
         message = draft.failure or _summary(problems)
         if message:
             st.markdown(f":red[:material/error: {escape_markdown(message)}]", width="content")
+        tryout.button(draft)
         if draft.conflict:
             st.button("Discard my changes", key="edit_discard", on_click=drafts.use_theirs, args=(draft,))
             _save_button(draft, "Save what is chosen", drafts.save_merged)
@@ -102,8 +116,9 @@ def _save_bar(draft: Draft, problems: Mapping[str, str]) -> None:
 
 
 def _save_button(draft: Draft, label: str, save: Callable[[Draft], None]) -> None:
-    st.button(
+    viewer.button(
         label,
+        takes=Role.EDITOR,
         type="primary",
         key="edit_save",
         icon=":material/check:",

@@ -1,16 +1,20 @@
 """One task: when it is due, how its runs went, what it does, and who changed it."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 import streamlit as st
 
-from dashboard import components, ledger_card, navigation, task_cards, task_header
+from dashboard import chain_card, components, ledger_card, navigation, task_cards, task_header, task_versions
 from dashboard.context import catalogue, now
 from dashboard.failures import outage_shown
+from dashboard.moments import zone_of
 from dashboard.viewer import viewer_zone
-from db import revisions, runs, task_views
+from db import chains, revisions, runs, task_views
 from db.errors import TaskNotFound
 from db.notifications import Topic, of
+from db.tables import Revision
+from db.task_views import TaskView
 
 FRAGMENTS = ("task_head", "task_body")
 RUNS_READ = 60
@@ -54,7 +58,8 @@ def _body(task_id: UUID) -> None:
         with catalogue().transaction() as session:
             task = task_views.get_task(session, task_id, now=moment)
             recent = runs.list_runs(session, task_id=task_id, limit=RUNS_READ).items
-            history = revisions.list_revisions(session, task_id, limit=task_cards.RUNS_LISTED)
+            history = revisions.list_revisions(session, task_id, limit=task_versions.LISTED)
+            chain = chains.chain_of(session, task_id, task.spec)
             found = ledger_card.read(session, task, viewer_zone=viewer_zone(), now=moment)
         cards = task_cards.Cards(task, viewer_zone=viewer_zone(), now=moment)
         left, right = st.columns(2, gap="small")
@@ -68,8 +73,13 @@ def _body(task_id: UUID) -> None:
         with right:
             cards.output(recent)
         ledger_card.show(task, found, viewer_zone=viewer_zone(), now=moment)
-        left, right = st.columns([1.35, 1], gap="small")
-        with left:
-            cards.action()
-        with right:
-            cards.versions(history)
+        chain_card.show(task, chain)
+        _below(cards, task, history)
+
+
+def _below(cards: task_cards.Cards, task: TaskView, history: Sequence[Revision]) -> None:
+    left, right = st.columns([1.35, 1], gap="small")
+    with left:
+        cards.action()
+    with right:
+        task_versions.show(task, history, zone=zone_of(task.spec, otherwise=viewer_zone()))

@@ -5,27 +5,24 @@ from uuid import UUID
 
 import streamlit as st
 
-from dashboard import commands, components, navigation, reads, task_rows, undo
+from dashboard import bulk_bar, commands, components, forms, navigation, reads, task_rows, undo, viewer
 from dashboard.context import catalogue, now
 from dashboard.failures import outage_shown
 from dashboard.reads import Filters
+from dashboard.templates import TEMPLATES, Template
 from dashboard.viewer import viewer_zone
 from db import runs, task_views
+from db.access import Role
 from db.notifications import Topic
 from db.pages import Page
 from db.states import Kind
-from db.task_views import TaskFilter, TaskView
+from db.task_views import TaskFilter, TaskOrder, TaskView
 
 PAGE_SIZE = 25
 CURSOR = "after"
 FRAGMENT = "tasks_list"
 STATES = {"All": None, **{state.value.capitalize(): state for state in TaskFilter}}
-
-TEMPLATES = (
-    ("shell", "terminal", "Run a command", "A backup, a clean-up, a report: anything that a shell can start."),
-    ("http", "public", "Call an address", "Ping a service or trigger a webhook, and see what it answered."),
-    ("python", "code", "Call a Python function", "A function of your own package, with keyword arguments."),
-)
+ORDERS = {f"By {order}": order for order in TaskOrder}
 
 
 def page() -> None:
@@ -34,7 +31,7 @@ def page() -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.title("Tasks", anchor=False, width="stretch")
         components.live([Topic.TASKS, Topic.RUNS], [FRAGMENT], key="tasks_live")
-        if st.button("New task", type="primary", icon=":material/add:", key="new_task"):
+        if viewer.button("New task", takes=Role.EDITOR, type="primary", icon=":material/add:", key="new_task"):
             navigation.go("new")
     undo.show_bar()
     _list()
@@ -43,16 +40,19 @@ def page() -> None:
 @st.fragment(key=FRAGMENT)
 def _list() -> None:
     with outage_shown():
-        filters = _filters()
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            filters, order = _filters(), _order()
         with catalogue().transaction() as session:
             found = task_views.list_tasks(
-                session, **filters, limit=PAGE_SIZE, cursor=st.query_params.get(CURSOR), now=now()
+                session, **filters, order=order, limit=PAGE_SIZE, cursor=st.query_params.get(CURSOR), now=now()
             )
             recent = runs.recent_runs(session, [task.id for task in found.items], count=task_rows.RUNS_SHOWN)
         if not found.items and not any(filters.values()):
             _first_steps()
             return
-        st.caption(reads.count_tasks(filters), width="content")
+        total = reads.count_tasks(filters)
+        bulk_bar.show(deleted=filters["state"] == TaskFilter.DELETED, everything=lambda: _all(filters), total=total)
+        st.caption(total, width="content")
         zone = viewer_zone()
         with st.container(border=True, gap=None):
             components.grid(
@@ -62,39 +62,66 @@ def _list() -> None:
                 label="Tasks",
                 empty="No task matches these filters.",
                 cards=True,
+                chosen=bulk_bar.chosen(),
                 on_open=lambda task_id: navigation.go("task", id=task_id),
                 on_action=_act,
+                on_choose=bulk_bar.choose,
             )
         _pager(found)
 
 
+def _all(filters: Filters) -> Sequence[UUID]:
+    with catalogue().transaction() as session:
+        return task_views.find_ids(session, **filters, at_most=reads.COUNTED)
+
+
 def _filters() -> Filters:
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        search = st.text_input(
-            "Search",
-            type="search",
-            live=True,
-            key="q",
-            bind="query-params",
-            max_chars=200,
-            placeholder="Search by name",
-            label_visibility="collapsed",
-            width=260,
-            on_change=_first_page,
-        )
-        state = st.segmented_control(
-            "State",
-            list(STATES),
-            default="All",
-            required=True,
-            key="state",
-            bind="query-params",
-            label_visibility="collapsed",
-            on_change=_first_page,
-        )
-        kind = _choice("Kind", [kind.value for kind in Kind])
-        tag = _choice("Tag", reads.tags())
-    return {"search": search or "", "tag": tag, "kind": Kind(kind) if kind else None, "state": STATES[state or "All"]}
+    search = st.text_input(
+        "Search",
+        type="search",
+        live="100ms",
+        key="q",
+        bind="query-params",
+        max_chars=200,
+        placeholder="Search by name",
+        label_visibility="collapsed",
+        width=240,
+        on_change=_first_page,
+    )
+    state = st.segmented_control(
+        "State",
+        list(STATES),
+        default="All",
+        required=True,
+        key="state",
+        bind="query-params",
+        label_visibility="collapsed",
+        on_change=_first_page,
+    )
+    kind = _choice("Kind", [kind.value for kind in Kind])
+    tag = _choice("Tag", reads.tags())
+    pools = reads.pools()
+    pool = _choice("Pool", pools) if len(pools) > 1 or "pool" in st.query_params else None
+    return {
+        "search": search or "",
+        "tag": tag,
+        "kind": Kind(kind) if kind else None,
+        "pool": pool,
+        "state": STATES[state or "All"],
+    }
+
+
+def _order() -> TaskOrder:
+    chosen = st.selectbox(
+        "Order",
+        list(ORDERS),
+        key="order",
+        bind="query-params",
+        label_visibility="collapsed",
+        width=140,
+        on_change=_first_page,
+    )
+    return ORDERS[chosen]
 
 
 def _choice(label: str, options: Sequence[str]) -> str | None:
@@ -106,7 +133,7 @@ def _choice(label: str, options: Sequence[str]) -> str | None:
         bind="query-params",
         placeholder=f"Any {label.lower()}",
         label_visibility="collapsed",
-        width=150,
+        width=128,
         on_change=_first_page,
     )
 
@@ -153,9 +180,19 @@ def _first_steps() -> None:
     st.subheader("Nothing is scheduled yet", anchor=False)
     st.markdown("A task is something to do and when to do it. Start with one of these, or with an empty form.")
     with st.grid(3, min_column_width=240):
-        for template, icon, title, text in TEMPLATES:
+        for key, template in TEMPLATES.items():
             with st.container(border=True, height="stretch"):
-                st.subheader(title, anchor=False, icon=f":material/{icon}:")
-                st.markdown(text)
-                if st.button("Start with this", key=f"template_{template}"):
-                    navigation.go("new", template=template)
+                st.subheader(template.title, anchor=False, icon=f":material/{template.icon}:")
+                st.markdown(template.text)
+                with st.container(horizontal=True):
+                    if viewer.button("Create it", takes=Role.EDITOR, key=f"template_{key}", type="primary"):
+                        _create(template)
+                    if st.button("Change it first", key=f"change_{key}"):
+                        navigation.go("new", template=key)
+
+
+def _create(template: Template) -> None:
+    task_id = commands.create(forms.new_document(viewer_zone()) | template.in_zone(viewer_zone()))
+    if task_id is not None:
+        navigation.notice("Created. You can run it now as well.")
+        navigation.go("task", id=str(task_id))

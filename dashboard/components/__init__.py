@@ -1,6 +1,6 @@
 """What Streamlit lacks: a table with links and ticking times, the live output of a run, and the hint to look again."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -9,6 +9,10 @@ from typing import Any, Literal
 
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
+
+from dashboard.live import hub
+from dashboard.viewer import may
+from db.access import Role
 
 FRONTEND = Path(__file__).with_name("frontend")
 PAUSE_MS = 900
@@ -46,8 +50,46 @@ _tiles = st.components.v2.component(
     css=_read("cells.css", "tiles.css"),
     js=_read("cells.js", "tiles.js"),
 )
+_again = st.components.v2.component("duetime_again", html="<span></span>", js=_read("again.js"))
+_keep = st.components.v2.component("duetime_keep", html="<span></span>", js=_read("keep.js"))
+_timeline = st.components.v2.component(
+    "duetime_timeline",
+    html='<div class="timeline" role="img"></div>',
+    css=_read("timeline.css"),
+    js=_read("cells.js", "timeline.js"),
+)
+_month = st.components.v2.component(
+    "duetime_month",
+    html='<div class="month" role="group"></div>',
+    css=_read("month.css"),
+    js=_read("cells.js", "month.js"),
+)
+_heat = st.components.v2.component(
+    "duetime_heat", html='<div class="heat" role="group"></div>', css=_read("heat.css"), js=_read("cells.js", "heat.js")
+)
+_chain = st.components.v2.component(
+    "duetime_chain",
+    html='<div class="chain" role="group"></div>',
+    css=_read("chain.css"),
+    js=_read("cells.js", "chain.js"),
+)
+_story = st.components.v2.component(
+    "duetime_story", html='<ol class="story"></ol>', css=_read("story.css"), js=_read("cells.js", "story.js")
+)
+_gantt = st.components.v2.component(
+    "duetime_gantt",
+    html='<div class="gantt" role="group"></div>',
+    css=_read("gantt.css"),
+    js=_read("cells.js", "gantt.js"),
+)
+_cron_grid = st.components.v2.component(
+    "duetime_cron_grid",
+    html='<div class="cron-grid"></div>',
+    css=_read("cron_grid.css"),
+    js=_read("cells.js", "cron_grid.js"),
+)
 _log = st.components.v2.component(
-    "duetime_log", html=_read("log.html"), css=_read("log.css"), js=_read("cells.js", "log.js")
+    "duetime_log", html=_read("log.html"), css=_read("log.css"), js=_read("cells.js", "ansi.js", "log.js")
 )
 _durations = st.components.v2.component(
     "duetime_durations",
@@ -85,11 +127,13 @@ def live(topics: Sequence[str], fragments: Sequence[str], *, key: str) -> None:
         with suppress(StreamlitAPIException):  # the page was left meanwhile, and its fragments with it
             st.rerun(list(fragments))
 
+    known = hub().count(topics)  # before anything below is read
+
     # In a fragment of its own, because a hint that comes while the page is being drawn then waits its turn. Outside of
     # one, it would end that run half-way: a dialog just closed, or a page just left, would stay.
     @st.fragment(key=f"{key}_hints")
     def hints() -> None:
-        data = {"topics": list(topics), "pause_ms": PAUSE_MS}
+        data = {"topics": list(topics), "known": known, "pause_ms": PAUSE_MS}
         _live(key=key, data=data, on_change_change=redraw, on_reload_change=st.rerun, width="content")
 
     with st.container(width="content"):
@@ -106,34 +150,40 @@ def grid(
     dense: bool = False,
     head: bool = True,
     cards: bool = False,
+    chosen: Collection[str] | None = None,
     on_open: Callable[[str], None] | None = None,
     on_action: Callable[[str, str], None] | None = None,
+    on_choose: Callable[[Sequence[str], bool], None] | None = None,
 ) -> None:
     """A table. A row has an `id` and the columns' members; where it has any, also:
 
-    `name` for its buttons, `actions` (key, icon, label), `dim`, and `rev`, whose change is shown.
-    With `cards`, rows become cards where there is little room.
+    `name` for its buttons, `actions` (key, icon, label, and the role that it takes), `dim`, and `rev`, whose change is
+    shown.
+    With `cards`, rows become cards where there is little room. With `chosen`, rows have boxes: these are ticked.
     """
     data = {
-        "rows": list(rows),
+        "rows": [_permitted(row) for row in rows],
         "columns": [asdict(column) for column in columns],
         "label": label,
         "empty": empty,
         "dense": dense,
         "head": head,
         "cards": cards,
+        "chosen": None if chosen is None else [row["id"] for row in rows if row["id"] in chosen],
     }
     _grid(
         key=key,
         data=data,
         on_open_change=partial(_opened, key, on_open),
         on_action_change=partial(_acted, key, on_action),
+        on_choose_change=partial(_chosen, key, on_choose),
     )
 
 
-def labels(items: Sequence[tuple[CellKind, Any]], *, key: str) -> None:
-    """A line of badges, tags and words, each as a grid's cell would show it."""
-    _labels(key=key, data={"items": [{"kind": kind, "value": value} for kind, value in items]})
+def labels(items: Sequence[tuple[CellKind, Any]], *, key: str, on_open: Callable[[str], None] | None = None) -> None:
+    """A line of badges, tags, words and links, each as a grid's cell would show it; `on_open` gets a link's address."""
+    data = {"items": [{"kind": kind, "value": value} for kind, value in items]}
+    _labels(key=key, data=data, on_open_change=partial(_opened, key, on_open))
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +194,76 @@ class Tile:
     value: Any
     kind: CellKind = "text"
     sub: str = ""
+    href: str = ""
+    """Where it leads, and what `on_open` gets."""
+    tone: str = ""
 
 
-def tiles(facts: Sequence[Tile], *, key: str) -> None:
+def tiles(facts: Sequence[Tile], *, key: str, on_open: Callable[[str], None] | None = None) -> None:
     """A few facts side by side."""
-    _tiles(key=key, data={"tiles": [asdict(fact) for fact in facts]})
+    data = {"tiles": [asdict(fact) for fact in facts]}
+    _tiles(key=key, data=data, on_open_change=partial(_opened, key, on_open))
+
+
+def again(seconds: float, *, key: str) -> None:
+    """Draws the fragment that it is in again after some seconds, once; not at all for 0."""
+    _again(key=key, data={"ms": round(seconds * 1000)}, on_again_change=lambda: None, height=1)
+
+
+def keep(data: Mapping[str, Any], *, key: str, on_restore: Callable[[Mapping[str, Any]], None]) -> None:
+    """Keeps a form in the browser: its `source`, `version` and `fields`, and whether it `is_new` here.
+
+    What was kept of a form that is new to the server is given to `on_restore`; `forget` throws it away.
+    """
+
+    def restored() -> None:
+        kept = st.session_state[key].restore
+        if kept is not None:
+            on_restore(kept)
+
+    _keep(key=key, data=dict(data), on_restore_change=restored, height=1)
+
+
+def timeline(chart: Mapping[str, Any], *, key: str, label: str) -> None:
+    """Stacked bars over time.
+
+    `plots` have bars, each of tones with their shares of the `highest`; `titles` are the bars', `ticks`, `now` and
+    `legend` what is around them.
+    """
+    _timeline(key=key, data={**chart, "label": label})
+
+
+def month(days: Sequence[Row], *, first_weekday: int, key: str, label: str, on_open: Callable[[str], None]) -> None:
+    """A button for each day of a month, which begins on a weekday counted from Monday."""
+    data = {"days": list(days), "first_weekday": first_weekday, "label": label}
+    _month(key=key, data=data, on_open_change=partial(_opened, key, on_open))
+
+
+def heat(days: Sequence[Row], *, key: str, label: str, on_open: Callable[[str], None]) -> None:
+    """A row for each day: `name`, `total`, and `cells` (id, title, hour, chosen, and the share of the fullest one)."""
+    _heat(key=key, data={"days": list(days), "label": label}, on_open_change=partial(_opened, key, on_open))
+
+
+def story(steps: Sequence[Row], *, key: str, label: str) -> None:
+    """What happened, in order: `word`, `at`, `title`, and the `gap` before it."""
+    _story(key=key, data={"steps": list(steps), "label": label})
+
+
+def gantt(chart: Mapping[str, Any], *, key: str, label: str, empty: str, on_open: Callable[[str], None]) -> None:
+    """`lanes` (name, and bars of id, href, tone, title, begin and width as shares of the window) above `ticks`."""
+    data = {**chart, "label": label, "empty": empty}
+    _gantt(key=key, data=data, on_open_change=partial(_opened, key, on_open))
+
+
+def cron_grid(fields: Sequence[Row], *, key: str, on_change: Callable[[str, Sequence[int]], None]) -> None:
+    """Values to choose from for each field: `name`, `label`, `values` with their words, and which are `chosen`."""
+
+    def changed() -> None:
+        change = st.session_state[key].change
+        if change is not None:
+            on_change(str(change["field"]), [int(value) for value in change["values"]])
+
+    _cron_grid(key=key, data={"fields": list(fields)}, on_change_change=changed)
 
 
 def log(run_id: str, *, over: bool, zone: str, key: str, height: int = 380) -> None:
@@ -156,12 +271,40 @@ def log(run_id: str, *, over: bool, zone: str, key: str, height: int = 380) -> N
     _log(key=key, data={"run": run_id, "over": over, "zone": zone, "height": height})
 
 
-def durations(
-    items: Sequence[Row], *, key: str, label: str, oldest: str, longest: str, on_open: Callable[[str], None]
+def chain(
+    before: Sequence[Row],
+    name: str,
+    after: Sequence[Row],
+    *,
+    key: str,
+    label: str,
+    on_open: Callable[[str], None],
 ) -> None:
-    """A bar for each run: `id`, `href`, `tone`, `title`, and its `share` of the longest."""
-    data = {"items": list(items), "label": label, "oldest": oldest, "longest": longest}
+    """A small graph: what comes before, the thing itself, what comes after. A node has `name`, `href`, `on`, `tone`."""
+    data = {"before": list(before), "name": name, "after": list(after), "label": label}
+    _chain(key=key, data=data, on_open_change=partial(_opened, key, on_open))
+
+
+def durations(
+    items: Sequence[Row],
+    *,
+    key: str,
+    label: str,
+    oldest: str,
+    longest: str,
+    line: float | None = None,
+    on_open: Callable[[str], None],
+) -> None:
+    """A bar for each run: `id`, `href`, `tone`, `title`, and its `share` of the longest; a line at a share of it."""
+    data = {"items": list(items), "label": label, "oldest": oldest, "longest": longest, "line": line}
     _durations(key=key, data=data, on_open_change=partial(_opened, key, on_open))
+
+
+def _permitted(row: Row) -> Row:
+    """The row with the actions that whoever looks at it may do."""
+    if "actions" not in row:
+        return row
+    return {**row, "actions": [each for each in row["actions"] if may(each.get("takes", Role.VIEWER))]}
 
 
 def _opened(key: str, on_open: Callable[[str], None] | None) -> None:
@@ -174,3 +317,9 @@ def _acted(key: str, on_action: Callable[[str, str], None] | None) -> None:
     acted = st.session_state[key].action
     if on_action is not None and acted is not None:
         on_action(str(acted["id"]), str(acted["action"]))
+
+
+def _chosen(key: str, on_choose: Callable[[Sequence[str], bool], None] | None) -> None:
+    chosen = st.session_state[key].choose
+    if on_choose is not None and chosen is not None:
+        on_choose([str(row_id) for row_id in chosen["ids"]], bool(chosen["on"]))

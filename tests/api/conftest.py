@@ -12,18 +12,21 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from starlette.testclient import TestClient
 
 from dashboard.api.app import create_api
+from dashboard.live import Hub
+from db.access import Visitor
 from db.engine import Catalogue
 from tests.conftest import FreshDatabase
+from tests.doors import ANYBODY, let_in
 
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 NAMES_OF_INSTANTS = re.compile(r"(.+_)?at|due_times")
 
 
 @contextmanager
-def opened(catalogue: Catalogue) -> Iterator[TestClient]:
+def opened(catalogue: Catalogue, visitor: Visitor = ANYBODY) -> Iterator[TestClient]:
     """A program that talks to the API. What breaks inside is answered as it is to everybody: with a 500."""
-    app = create_api(catalogue)
-    with TestClient(app, raise_server_exceptions=False) as client:
+    app = create_api(catalogue, Hub(catalogue.url))
+    with TestClient(let_in(app, visitor), raise_server_exceptions=False) as client:
         client.event_hooks = {"response": [_compare_with(app.openapi())]}
         yield client
 

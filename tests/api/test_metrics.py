@@ -1,9 +1,12 @@
 """What Prometheus is told, on a real catalogue; the parts that would beat are played by the tests."""
 
 import base64
+import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
@@ -15,13 +18,14 @@ from starlette.testclient import TestClient
 
 from dashboard.api.app import create_api
 from dashboard.api.metrics import metrics_route
-from dashboard.gate import Gate, GateSettings
+from dashboard.live import Hub
 from db import heartbeats, tasks, workers
 from db.engine import Catalogue
 from db.specs import parse_task
 from db.states import Outcome, Reason
 from db.tables import DueTime
 from tests.api.conftest import document
+from tests.doors import gated, let_in
 
 MANUAL = {"kind": "manual"}
 
@@ -33,8 +37,8 @@ def now() -> datetime:
 @contextmanager
 def doors(catalogue: Catalogue) -> Iterator[TestClient]:
     """The root and the API, as the process serves them."""
-    routes = [metrics_route(catalogue), Mount("/api", create_api(catalogue))]
-    with TestClient(Starlette(routes=routes)) as client:
+    routes = [metrics_route(catalogue), Mount("/api", create_api(catalogue, Hub(catalogue.url)))]
+    with TestClient(let_in(Starlette(routes=routes))) as client:
         yield client
 
 
@@ -133,7 +137,7 @@ def test_every_figure_says_what_it_is(root: TestClient) -> None:
     families = list(text_string_to_metric_families(root.get("/metrics").text))
     assert len(families) >= 3
     assert all(family.documentation.endswith(".") for family in families)
-    assert {family.type for family in families} == {"gauge"}
+    assert {family.type for family in families} == {"gauge", "histogram"}
 
 
 def test_a_scrape_tells_of_now_and_not_of_the_one_before(catalogue: Catalogue, root: TestClient) -> None:
@@ -158,10 +162,21 @@ def test_without_tables_or_a_database_it_says_so_in_words(database_url: str, pat
 
 def test_it_is_behind_the_password_as_the_api_is(catalogue: Catalogue) -> None:
     password = "correct horse battery"
-    app = Starlette(routes=[metrics_route(catalogue), Mount("/api", create_api(catalogue))])
-    client = TestClient(Gate(app, GateSettings("127.0.0.1", 80, password=password)), base_url="http://localhost")
+    app = Starlette(routes=[metrics_route(catalogue), Mount("/api", create_api(catalogue, Hub(catalogue.url)))])
+    client = TestClient(gated(app, catalogue, {"DUETIME_PASSWORD": password}), base_url="http://localhost:3000")
     sent = {"Authorization": f"Basic {base64.b64encode(f'prometheus:{password}'.encode()).decode()}"}
     for path in ("/metrics", "/api/metrics"):
         assert client.get(path).status_code == 401
         assert client.get(path, headers=sent).status_code == 200
-        client.cookies.clear()
+
+
+def test_the_dashboard_for_grafana_asks_for_figures_that_there_are(catalogue: Catalogue) -> None:
+    with doors(catalogue) as client:
+        exposed = client.get("/metrics").text
+    there = {line.split(" ")[2] for line in exposed.splitlines() if line.startswith("# TYPE ")}
+    board = json.loads((Path(__file__).parents[2] / "docs" / "grafana.json").read_text())
+    asked = re.findall(r"duetime_\w+", " ".join(one["expr"] for each in board["panels"] for one in each["targets"]))
+    assert asked
+    # What is not known yet is not told: there was no audit, and no part was heard of.
+    unknown = {"duetime_audit_accounted", "duetime_audit_due_times", "duetime_audit_discrepancies"}
+    assert {name.removesuffix("_bucket") for name in asked} <= there | unknown

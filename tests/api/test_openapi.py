@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 
 from dashboard.api.app import create_api
 from dashboard.api.docs import entrance_route
+from dashboard.live import Hub
 from db.engine import Catalogue
 
 CONTRACT = {
@@ -30,6 +31,7 @@ CONTRACT = {
     "/runs/{id}": {"get"},
     "/runs/{id}/cancel": {"post"},
     "/runs/{id}/logs": {"get"},
+    "/events": {"get"},
     "/schedules/preview": {"post"},
     "/healthz": {"get"},
     "/readyz": {"get"},
@@ -54,10 +56,11 @@ def test_the_document_is_valid(described: dict[str, Any]) -> None:
     names = set(re.findall(r"'#/components/schemas/(\w+)'", str(described)))
     assert names <= set(described["components"]["schemas"])
     assert "Problem" in names
+    assert "Event" in described["components"]["schemas"]
 
 
 def test_programs_find_the_api_where_it_is_mounted(catalogue: Catalogue) -> None:
-    with TestClient(Starlette(routes=[Mount("/api", create_api(catalogue))])) as client:
+    with TestClient(Starlette(routes=[Mount("/api", create_api(catalogue, Hub(catalogue.url)))])) as client:
         assert client.get("/api/openapi.json").json()["servers"] == [{"url": "/api"}]
 
 
@@ -73,7 +76,7 @@ def test_the_page_for_people_runs_nothing_and_loads_nothing(shared_api: TestClie
 
 
 def test_the_address_that_the_start_prints_leads_to_the_page(catalogue: Catalogue) -> None:
-    routes = [entrance_route(), Mount("/api", create_api(catalogue))]
+    routes = [entrance_route(), Mount("/api", create_api(catalogue, Hub(catalogue.url)))]
     with TestClient(Starlette(routes=routes)) as client:
         answer = client.get("/api")
         assert (answer.status_code, answer.url.path) == (200, "/api/docs")

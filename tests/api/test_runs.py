@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from dashboard.api import requested
@@ -17,6 +18,7 @@ from db.errors import CatalogueUnavailable
 from db.logs import Line
 from db.runs import Ending, RunKey
 from db.states import Level, RunState, Stream
+from db.tables import RunRequest
 from tests.api.conftest import created
 
 NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
@@ -203,6 +205,25 @@ def test_a_request_that_was_taken_is_answered_although_postgresql_goes_away_then
     monkeypatch.setattr(waiting, "_look", look_once)
     assert waiting.wait_for(request_id).id == request_id
     assert len(looks) == 2
+
+
+def test_a_run_with_members_of_an_action_is_a_test(api: TestClient, catalogue: Catalogue) -> None:
+    task = created(api, action={"command": "true", "env": {"KEPT": "1"}})
+    with reconciling(catalogue):
+        answer = api.post(f"/tasks/{task['id']}/run", json={"action": {"command": "date"}})
+    assert (answer.status_code, answer.json()["trigger"]) == (202, "test")
+    with catalogue.transaction() as session:
+        kept = session.scalars(select(RunRequest.action)).one()
+    assert (kept["command"], kept["env"]) == ("date", {"KEPT": "1"})
+    assert api.get(f"/tasks/{task['id']}").json()["last_run"] is None
+
+
+@pytest.mark.parametrize("action", [{"command": ""}, {"url": "https://example.org"}, {"env": 7}])
+def test_a_test_of_what_the_task_cannot_do_is_refused(api: TestClient, action: dict[str, Any]) -> None:
+    task = created(api)
+    answer = api.post(f"/tasks/{task['id']}/run", json={"action": action})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"].startswith("action")
 
 
 def _requested(catalogue: Catalogue, task: dict[str, Any]) -> str:

@@ -10,11 +10,12 @@ from starlette.routing import Mount
 from starlette.testclient import TestClient
 
 from dashboard.api.app import create_api
-from dashboard.gate import Gate, GateSettings
+from dashboard.live import Hub
 from db import tasks
 from db.engine import Catalogue
 from db.specs import parse_task
 from tests.api.conftest import created, document
+from tests.doors import gated
 
 
 def test_a_task_is_created_and_found_where_the_answer_says(api: TestClient) -> None:
@@ -236,11 +237,10 @@ def test_every_version_is_told_with_what_it_changed(api: TestClient) -> None:
 
 def test_a_change_is_noted_under_the_name_that_came_with_the_password_and_no_other(catalogue: Catalogue) -> None:
     password = "correct horse battery"
-    app = Starlette(routes=[Mount("/api", create_api(catalogue))])
-    client = TestClient(Gate(app, GateSettings("127.0.0.1", 80, password=password)), base_url="http://localhost")
+    app = Starlette(routes=[Mount("/api", create_api(catalogue, Hub(catalogue.url)))])
+    client = TestClient(gated(app, catalogue, {"DUETIME_PASSWORD": password}), base_url="http://localhost:3000")
     task = client.post("/api/tasks", json=document(), auth=("ada", password))
     assert task.status_code == 201, task.text
-    client.cookies.clear()
     url = task.headers["Location"]
     pretended = {"Authorization": f"Bearer {password}", "X-Forwarded-User": "root", "Remote-User": "root"}
     assert client.post(f"{url}/pause", headers=pretended).status_code == 200

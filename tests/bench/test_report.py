@@ -4,7 +4,7 @@ from xml.etree import ElementTree
 import pytest
 
 from bench import plots, table
-from bench.report import BEGIN, END, drawn, replaced, results
+from bench.report import BEGIN, END, drawn, replaced, results, together
 from bench.summary import reasons, summary
 
 
@@ -74,6 +74,24 @@ def test_a_peer_that_was_not_measured_has_its_column_and_its_cure() -> None:
     assert cell(found, "every-second: p50 / p99", "B") == "-"
     assert reasons(found) == ["B: not measured. No redis-server."]
     assert "No redis-server." in results(found, {})
+
+
+def test_several_measurements_are_taken_together_by_their_medians() -> None:
+    lost = {"scenario": "due-60", "peer": "A", "why": "not within 60 s"}
+    documents = [
+        document(measured("due-60", "A", p50=0.1), measured("every-second", "A")),
+        document(measured("due-60", "A", p50=0.9), lost),
+        document(measured("due-60", "A", p50=0.2), measured("due-60", "B")),
+    ]
+    found = together(documents)
+    first = found["results"][0]
+    assert (first["figures"]["p50"], first["rounds"]) == (0.2, 3)
+    assert [(each["scenario"], each["peer"]) for each in found["results"]] == [
+        ("due-60", "A"),
+        ("every-second", "A"),
+        ("due-60", "B"),
+    ]
+    assert together([document(lost)])["results"] == [lost]
 
 
 def test_the_page_is_changed_between_its_marks_only() -> None:

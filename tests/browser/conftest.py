@@ -23,6 +23,7 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from cli.kept import fernet_key
 from db.engine import Catalogue
 from tests.browser.world import World
 from tests.conftest import FreshDatabase
@@ -61,14 +62,15 @@ class Dashboard:
             self.process.wait(5)
 
 
-def start_dashboard(database_url: str, folder: Path) -> Dashboard:
+def start_dashboard(database_url: str, folder: Path, *, port: int | None = None) -> Dashboard:
     """Returns when it answers."""
-    port = free_port()
+    port = port or free_port()
     environ = {name: value for name, value in os.environ.items() if not name.startswith("DUETIME_")}
     environ |= {
         "DUETIME_DATABASE_URL": database_url,
         "DUETIME_PORT": str(port),
         "DUETIME_PREFECT_URL": PREFECT_URL,
+        "DUETIME_SECRET_KEYS": fernet_key(),
         "PYTHONPATH": str(ROOT),
     }
     log = folder / "dashboard.log"

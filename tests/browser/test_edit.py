@@ -1,8 +1,10 @@
 """New and Edit in a real browser: written once and wholly, checked while typed, and no edit is lost."""
 
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, get_args
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -10,11 +12,14 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from db import task_views, tasks
 from db.engine import Catalogue
+from db.runs import Ending, RunKey
 from db.specs import as_document, parse_task
-from tests.browser.conftest import DESKTOP, PHONE, Dashboard, Theme, artefact, watched_page
+from db.states import RunState
+from tests.browser.conftest import DESKTOP, PHONE, Dashboard, Theme, artefact, start_dashboard, watched_page
 from tests.browser.outage import outage
-from tests.browser.reading import open_page, rows, settle
+from tests.browser.reading import lines, open_page, rows, settle
 from tests.browser.world import HOSTILE, World, now
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.xdist_group("browser")
 
@@ -296,3 +301,120 @@ def _look(page: Page, name: str) -> None:
     page.screenshot(path=artefact(f"{name}_phone.png"), full_page=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     page.set_viewport_size(DESKTOP)
+
+
+def test_the_grid_and_the_expression_follow_each_other(page: Page, world: World) -> None:
+    task = world.task("backup")
+    open_page(page, f"/edit?id={task}", "Edit task")
+    page.get_by_text("Choose minutes, hours and days").click()
+    page.get_by_role("button", name="Hours 14", exact=True).click()
+    expect(field(page, "Cron expression")).to_have_value("0 2,14 * * *")
+    expect(page.get_by_text("At 02:00 and 14:00, Europe/Berlin")).to_be_visible()
+    field(page, "Cron expression").fill("30 8 * * 1-5")
+    expect(page.get_by_role("button", name="Weekdays Mon", exact=True)).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_role("button", name="Hours 14", exact=True)).to_have_attribute("aria-pressed", "false")
+    field(page, "Cron expression").fill("0 0 L * *")
+    expect(page.get_by_text("This expression says more than a grid can show.")).to_be_visible()
+
+
+def test_what_an_edit_changes_is_said_before_it_is_saved(page: Page, world: World) -> None:
+    task = world.task("backup")
+    due = now() - timedelta(days=1)
+    world.past(
+        task, [(RunKey(uuid4(), due), Ending(RunState.COMPLETED, due + timedelta(minutes=4)))], late=timedelta(0)
+    )
+    open_page(page, f"/edit?id={task}", "Edit task")
+    field(page, "Cron expression").fill("*/3 2 * * *")
+    expect(page.get_by_text(re.compile(r"Due times of the next 14 days: 2\d\d added"))).to_be_visible()
+    expect(page.get_by_text("A run takes up to 4 m 00 s, and it can be due after 3 m 00 s")).to_be_visible()
+
+
+def test_a_test_run_does_what_is_in_the_form_and_saves_nothing(page: Page, world: World) -> None:
+    task = world.task("backup")
+    open_page(page, f"/edit?id={task}", "Edit task")
+    field(page, "Command").fill("echo not saved")
+    field(page, "Command").press("Tab")
+    page.get_by_role("button", name="Test run").click()
+    wait_until(lambda: world.asked_for(task), "a test was asked for")
+    assert world.asked_for(task)[0].changed.action.command == "echo not saved"  # type: ignore[union-attr]
+    run = world.fulfil(task)
+    world.say(run, "not saved")
+    expect(lines(page)).to_have_text(["not saved"])
+    assert world.see(task).version == 1
+    expect(field(page, "Command")).to_have_value("echo not saved")
+
+
+def test_a_new_task_has_to_be_saved_before_it_is_tried(page: Page, world: World) -> None:
+    world.task("another")
+    open_page(page, "/new", "New task")
+    expect(page.get_by_role("button", name="Test run")).to_be_disabled()
+
+
+def test_a_reload_brings_back_what_was_typed_and_it_can_be_discarded(page: Page, world: World) -> None:
+    task = world.task("backup")
+    open_page(page, f"/edit?id={task}", "Edit task")
+    field(page, "Command").fill("rsync <b>a</b> b")
+    field(page, "Cron expression").fill("30 4 * * *")
+    expect(page.get_by_text("Every day at 04:30, Europe/Berlin")).to_be_visible()
+    page.reload()
+    expect(page.get_by_text("Your unsaved text was brought back.")).to_be_visible()
+    expect(field(page, "Command")).to_have_value("rsync <b>a</b> b")
+    expect(field(page, "Cron expression")).to_have_value("30 4 * * *")
+    page.get_by_role("button", name="Start afresh").click()
+    settle(page)
+    expect(field(page, "Command")).to_have_value("echo hello")
+    expect(page.get_by_text("Your unsaved text was brought back.")).to_have_count(0)
+    page.reload()
+    settle(page)
+    expect(field(page, "Command")).to_have_value("echo hello")
+
+
+def test_what_is_brought_back_never_undoes_what_somebody_else_saved(page: Page, world: World) -> None:
+    task = world.task("backup")
+    open_page(page, f"/edit?id={task}", "Edit task")
+    field(page, "Command").fill("mine")
+    world.edit(task, description="theirs")
+    page.reload()
+    expect(page.get_by_text("Your unsaved text was brought back.")).to_be_visible()
+    save(page)
+    expect(page.get_by_text(CONFLICT)).to_be_visible()
+    save(page)
+    page.get_by_role("heading", level=1, name="backup").wait_for()
+    assert (world.see(task).spec.description, world.see(task).spec.action.command) == ("theirs", "mine")  # type: ignore[union-attr]
+
+
+def test_what_was_left_without_saving_is_not_brought_back(page: Page, world: World) -> None:
+    task = world.task("backup")
+    open_page(page, f"/edit?id={task}", "Edit task")
+    field(page, "Command").fill("never mind")
+    page.get_by_role("link", name="Back without saving").click()
+    page.get_by_role("heading", level=1, name="backup").wait_for()
+    settle(page)
+    page.get_by_role("button", name="Edit", exact=True).click()
+    page.get_by_role("heading", level=1, name="Edit task").wait_for()
+    settle(page)
+    expect(field(page, "Command")).to_have_value("echo hello")
+
+
+def test_a_server_that_starts_again_loses_nothing_of_a_half_filled_form(
+    browser: Browser, shared_catalogue: Catalogue, world: World, tmp_path: Path
+) -> None:
+    task = world.task("backup")
+    server = start_dashboard(shared_catalogue.url, tmp_path)
+    context = browser.new_context(base_url=server.url, viewport=DESKTOP)
+    page = context.new_page()
+    open_page(page, f"/edit?id={task}", "Edit task")
+    field(page, "Command").fill("half of")
+    field(page, "Description").fill("not sent yet")
+    server.stop()
+    again = start_dashboard(shared_catalogue.url, tmp_path, port=int(server.url.rpartition(":")[2]))
+    try:
+        expect(page.get_by_text("Your unsaved text was brought back.")).to_be_visible(timeout=30_000)
+        expect(field(page, "Command")).to_have_value("half of")
+        expect(field(page, "Description")).to_have_value("not sent yet")
+        save(page)
+        page.get_by_role("heading", level=1, name="backup").wait_for()
+        assert world.see(task).spec.description == "not sent yet"
+    finally:
+        context.close()
+        again.stop()

@@ -1,6 +1,7 @@
 """What all pages share: that they are reachable, readable by everybody, quiet, and robust."""
 
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import get_args
 
@@ -10,11 +11,12 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from db.engine import Catalogue
+from db.states import Level, Outcome, Reason, RunState
 from tests.browser.conftest import DESKTOP, PHONE, Dashboard, Theme, artefact, start_dashboard, watched_page
 from tests.browser.outage import outage
 from tests.browser.reading import open_page, row
 from tests.browser.sample import fill
-from tests.browser.world import World
+from tests.browser.world import HOSTILE, World, now
 
 pytestmark = pytest.mark.xdist_group("browser")
 
@@ -26,7 +28,16 @@ def test_every_page_is_readable_in_both_themes_and_on_a_phone(
     browser: Browser, dashboard: Dashboard, world: World, theme: Theme
 ) -> None:
     sample = fill(world)
-    pages = {"tasks": "/tasks", "runs": "/runs", "task": f"/task?id={sample.task}", "run": f"/run?id={sample.run}"}
+    pages = {
+        **{
+            name: f"/{name}"
+            for name in ("today", "tasks", "runs", "calendar", "problems", "workers", "audit", "messages", "access")
+        },
+        "due": "/due?outcome=Skipped",
+        "trash": "/audit?audit_shown=Trash",
+        "task": f"/task?id={sample.task}",
+        "run": f"/run?id={sample.run}",
+    }
     with watched_page(browser, dashboard.url, theme=theme) as page:
         for name, path in pages.items():
             page.set_viewport_size(DESKTOP)
@@ -47,6 +58,33 @@ def _complaints(page: Page) -> list[str]:
         if each["impact"] in SERIOUS
         for node in each["nodes"]
     ]
+
+
+def test_hostile_words_are_words_on_every_page(page: Page, world: World) -> None:
+    """What the browser would load or run for them is found by the page's own watch."""
+    task = world.task(
+        HOSTILE, description=HOSTILE, tags=[HOSTILE[:100]], action={"command": HOSTILE}, work_pool="default"
+    )
+    other = world.task(HOSTILE[:100], schedule={"kind": "manual"})
+    world.delete(other)
+    world.was_due(task, now() - timedelta(minutes=7), Outcome.MISSED, reason=Reason.LATE)
+    run = world.start(task, due_at=now() - timedelta(minutes=2), late=timedelta(seconds=3))
+    world.say(run, HOSTILE, f"\x1b[31m{HOSTILE}\x1b[0m", level=Level.ERROR)
+    world.end(run, RunState.FAILED, error=HOSTILE)
+    world.worker(HOSTILE, since=now() - timedelta(hours=1))
+    world.edit(task, description=f"{HOSTILE} again")
+    world.pause(task, reason=HOSTILE)
+    going_on = world.start(task)
+    places = [
+        *(f"/{name}" for name in ("today", "tasks", "runs", "calendar", "problems", "workers", "audit")),
+        *("/due?outcome=Late", "/audit?audit_shown=Trash", "/tasks?state=Deleted"),
+        *(f"/{name}?id={task}" for name in ("task", "edit")),
+        *(f"/run?id={each.id}" for each in (run, going_on)),
+    ]
+    for place in places:
+        open_page(page, place)
+        found = page.get_by_test_id("stMain").locator("img, [href*='evil'], [href^='javascript'], script")
+        expect(found, place).to_have_count(0)
 
 
 def test_the_navigation_leads_from_page_to_page(page: Page, world: World) -> None:

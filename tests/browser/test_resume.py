@@ -55,7 +55,7 @@ def test_who_ends_a_pause_says_what_becomes_of_what_passed(
     open_page(page, f"/task?id={paused}", "backup")
     page.get_by_role("button", name="Resume").click()
     dialog = page.get_by_role("dialog")
-    expect(dialog.get_by_text("3 due times passed during the pause.")).to_be_visible()
+    expect(dialog.get_by_text("3 due times passed during the pause of")).to_be_visible()
     dialog.get_by_text(choice).click()
     page.screenshot(path=artefact("resume.png"))
     dialog.get_by_role("button", name="Resume").click()

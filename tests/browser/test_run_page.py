@@ -57,7 +57,7 @@ def test_the_output_is_searched_and_filtered_by_level(page: Page, world: World) 
     expect(lines(page)).to_have_text(["copying a", "copying b", "green", "copying c failed"])
     page.get_by_placeholder("Search the output").fill("COPYING")
     expect(count(page)).to_have_text("3 of 4 lines")
-    page.get_by_role("button", name="Error").click()
+    page.get_by_role("button", name="Error", exact=True).click()
     expect(lines(page)).to_have_text(["copying c failed"])
     world.say(run, "copying d failed", level=Level.ERROR)
     expect(count(page)).to_have_text("2 of 5 lines")
@@ -71,7 +71,7 @@ def test_a_flood_of_lines_is_shown_to_its_end_and_downloaded_whole(page: Page, w
         world.say(run, *(f"line {batch * 700 + number}" for number in range(700)))
     expect(lines(page).last).to_have_text("line 6999")
     expect(lines(page).last).to_be_in_viewport()
-    expect(count(page)).to_have_text("6000 lines")
+    expect(count(page)).to_have_text("7000 lines")
     with page.expect_download() as download:
         page.get_by_role("link", name="Download").click()
     written = download.value.path().read_text().splitlines()
@@ -124,3 +124,71 @@ def test_run_again_leads_to_the_new_run_and_follows_it(page: Page, world: World)
 @pytest.mark.parametrize("address", ["/run", "/run?id=7", "/run?id=00000000-0000-4000-8000-000000000000"])
 def test_an_unknown_run_is_said_to_be_unknown(page: Page, address: str) -> None:
     open_page(page, address, "There is no such run")
+
+
+def test_it_tells_what_happened_step_by_step_and_leads_to_the_neighbours(page: Page, world: World) -> None:
+    task = world.task("backup", action={"command": "rsync <b>a</b> b"})
+    runs = [
+        world.start(task, due_at=now() - timedelta(minutes=minutes), late=timedelta(seconds=0.2))
+        for minutes in (9, 6, 3)
+    ]
+    world.end(runs[1], at=runs[1].due_at + timedelta(seconds=30))
+    open_page(page, f"/run?id={runs[1].id}", short(runs[1].id))
+    steps = page.get_by_role("list", name="What happened").get_by_role("listitem")
+    expect(steps).to_have_count(3)
+    expect(steps.nth(1)).to_contain_text("200 ms")
+    expect(steps.nth(2)).to_contain_text("Completed")
+    page.get_by_text("What it executed: version 1").click()
+    expect(page.get_by_text("rsync <b>a</b> b")).to_be_visible()
+    page.get_by_role("link", name="Previous run").click()
+    page.get_by_role("heading", level=1, name=short(runs[0].id)).wait_for()
+    page.go_back()
+    page.get_by_role("heading", level=1, name=short(runs[1].id)).wait_for()
+    settle(page)
+    page.get_by_role("link", name="Next run").click()
+    page.get_by_role("heading", level=1, name=short(runs[2].id)).wait_for()
+
+
+def test_a_hundred_thousand_lines_are_searched_to_the_first(page: Page, world: World) -> None:
+    run = world.start(world.task("backup"))
+    world.say(run, "the needle", level=Level.ERROR)
+    for batch in range(100):
+        world.say(run, *(f"line {batch * 1000 + number}" for number in range(1000)))
+    world.end(run)
+    open_page(page, f"/run?id={run.id}", short(run.id))
+    expect(lines(page).last).to_have_text("line 99999")
+    expect(count(page)).to_have_text("5000+ lines")
+    page.get_by_placeholder("Search the output").fill("needle")
+    expect(count(page)).to_have_text("1 of 100001 lines", timeout=30_000)
+    expect(lines(page)).to_have_text(["the needle"])
+    page.get_by_placeholder("Search the output").fill("")
+    expect(count(page)).to_have_text("100001 lines")
+    page.get_by_role("button", name="First error").click()
+    expect(page.locator(".found")).to_be_in_viewport()
+    expect(page.locator(".found")).to_contain_text("the needle")
+    assert page.locator(".lines .line").count() < 3000, "only what is near is in the page"
+
+
+def test_older_lines_come_when_somebody_scrolls_up(page: Page, world: World) -> None:
+    run = world.start(world.task("backup"))
+    for batch in range(7):
+        world.say(run, *(f"line {batch * 1000 + number}" for number in range(1000)))
+    world.end(run)
+    open_page(page, f"/run?id={run.id}", short(run.id))
+    expect(count(page)).to_have_text("5000+ lines")
+    lines(page).last.hover()
+    page.mouse.wheel(0, -1_000_000)
+    expect(count(page)).to_have_text("7000 lines")
+    page.mouse.wheel(0, -1_000_000)
+    expect(lines(page).first).to_have_text("line 0")
+
+
+def test_colours_of_the_output_are_kept(page: Page, world: World) -> None:
+    run = world.start(world.task("backup"))
+    world.say(run, "plain \x1b[1;31mred <b>\x1b[0m \x1b[38;2;10;200;30mgreen\x1b[0m\x1b[2K end")
+    open_page(page, f"/run?id={run.id}", short(run.id))
+    expect(lines(page)).to_have_text(["plain red <b> green end"])
+    expect(page.locator(".said .hue-red")).to_have_text("red <b>")
+    expect(page.locator(".said .hue-red")).to_have_css("font-weight", "700")
+    page.get_by_placeholder("Search the output").fill("red")
+    expect(page.locator(".said .hue-red mark")).to_have_text("red")

@@ -6,6 +6,8 @@ from datetime import timedelta
 import pytest
 from playwright.sync_api import Page, expect
 
+from dashboard.templates import TEMPLATES
+from db import task_views
 from db.states import RunState
 from tests.browser.reading import open_page, row, rows, settle
 from tests.browser.world import HOSTILE, World, now
@@ -14,10 +16,9 @@ from tests.waiting import wait_until
 pytestmark = pytest.mark.xdist_group("browser")
 
 
-def test_the_bare_address_leads_to_the_tasks(page: Page, world: World) -> None:
+def test_a_task_is_listed_with_its_schedule(page: Page, world: World) -> None:
     world.task("backup")
-    open_page(page, "/", "Tasks")
-    expect(page).to_have_url(re.compile("/tasks$"))
+    open_page(page, "/tasks", "Tasks")
     expect(row(page, "Tasks", "backup")).to_contain_text("Every day at 02:00, Europe/Berlin")
 
 
@@ -25,8 +26,17 @@ def test_the_bare_address_leads_to_the_tasks(page: Page, world: World) -> None:
 def test_an_empty_catalogue_teaches_how_to_begin(page: Page) -> None:
     open_page(page, "/tasks", "Tasks")
     expect(page.get_by_role("heading", name="Nothing is scheduled yet")).to_be_visible()
-    page.locator(".st-key-template_http button").click()
+    page.locator(".st-key-change_http button").click()
     expect(page).to_have_url(re.compile(r"/new\?template=http"))
+    expect(page.get_by_label("Name", exact=True)).to_have_value("Ask example.org")
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_one_click_makes_a_task_that_works(page: Page, world: World, template: str) -> None:
+    open_page(page, "/tasks", "Tasks")
+    page.locator(f".st-key-template_{template} button").click()
+    expect(page.get_by_role("heading", name=TEMPLATES[template].document["name"], level=1)).to_be_visible()
+    assert world.do(task_views.count_tasks) == 1
 
 
 def test_a_row_says_how_the_task_is_and_how_its_runs_went(page: Page, world: World) -> None:
@@ -37,7 +47,7 @@ def test_a_row_says_how_the_task_is_and_how_its_runs_went(page: Page, world: Wor
         world.end(run, state, at=due + timedelta(seconds=75))
     open_page(page, "/tasks", "Tasks")
     shown = row(page, "Tasks", "backup")
-    for text in ("Failed", "1 m 15 s", "20 min ago", "ops"):
+    for text in ("Failed", "50 %", "1 m 15 s", "20 min ago", "ops"):
         expect(shown).to_contain_text(text)
     expect(shown.get_by_role("img", name="2 recent runs, 1 of them failed")).to_be_visible()
 
@@ -62,6 +72,19 @@ def test_a_search_narrows_the_list_and_stays_in_the_address(page: Page, world: W
     settle(page)
     expect(page.get_by_placeholder("Search by name")).to_have_value("ledger")
     expect(rows(page, "Tasks")).to_have_count(2)
+
+
+def test_the_newest_runs_come_first_where_asked_for(page: Page, world: World) -> None:
+    for name in ("a", "b", "c"):
+        task = world.task(name)
+        if name != "a":
+            world.end(world.start(task))
+    open_page(page, "/tasks", "Tasks")
+    expect(rows(page, "Tasks").first).to_contain_text("a")
+    page.get_by_role("combobox", name="Order").click()
+    page.get_by_role("option", name="By last run").click()
+    expect(rows(page, "Tasks")).to_contain_text(["c", "b", "a"])
+    expect(page).to_have_url(re.compile("order=By\\+last\\+run|order=By%20last%20run"))
 
 
 def test_states_kinds_and_tags_filter(page: Page, world: World) -> None:

@@ -11,17 +11,37 @@ from sqlalchemy.orm import Session
 from db import due_times, heartbeats, logs, run_requests, runs, starts, sync, task_views, tasks, workers
 from db.engine import Catalogue
 from db.logs import Line
+from db.notifications import Topic, notify
 from db.run_requests import OpenRequest
 from db.runs import Ending, RunKey
-from db.specs import parse_task
+from db.specs import as_document, parse_task
 from db.states import OPEN_OUTCOMES, Level, Outcome, Reason, RunState, Stream, Trigger
-from db.tables import AuditEntry, DueTime, Heartbeat, Run, RunLog, Task, Worker
+from db.tables import (
+    Account,
+    ApiKey,
+    AuditEntry,
+    Channel,
+    DueTime,
+    Heartbeat,
+    ProblemMark,
+    Run,
+    RunLog,
+    Secret,
+    SignIn,
+    Task,
+    Webhook,
+    Worker,
+)
 from db.task_views import TaskView
 
 T = TypeVar("T")
 
 HOSTILE = "<img src=x onerror=alert(1)> **b** :red[x] [l](javascript:1) https://evil.example $x$ :material/home:"
 WORKER = uuid4()
+TABLES = (
+    *(Task, DueTime, Run, RunLog, AuditEntry, Worker, Heartbeat, ProblemMark),
+    *(Account, ApiKey, SignIn, Channel, Webhook, Secret),
+)
 
 
 def now() -> datetime:
@@ -42,8 +62,9 @@ class World:
         """Nothing has ever been scheduled. Few rows in many partitions: deleting is quicker than truncating."""
 
         def delete(session: Session) -> None:
-            for table in (Task, DueTime, Run, RunLog, AuditEntry, Worker, Heartbeat):
+            for table in TABLES:
                 session.execute(sqlalchemy.delete(table))
+            notify(session, [Topic.TASKS, Topic.RUNS, Topic.WORKERS, Topic.ACCESS, Topic.MESSAGES])
 
         self.do(delete)
 
@@ -146,6 +167,11 @@ class World:
         details |= {"discrepancies": list(discrepancies), "discrepancy_count": len(discrepancies)} | told
         self.do(lambda s: heartbeats.beat(s, heartbeats.AUDIT, now=now() - ago, details=details))
 
+    def heartbeats(self) -> None:
+        """The parts that are one of a kind are there."""
+        for part in (heartbeats.RECONCILER, heartbeats.PREFECT):
+            self.do(lambda s, part=part: heartbeats.beat(s, part, now=now()))  # type: ignore[misc]
+
     def say(self, run: RunKey, *messages: str, level: Level = Level.INFO, stream: Stream = Stream.STDOUT) -> None:
         """The run prints lines."""
         lines = [Line(run.id, now(), level, stream, message) for message in messages]
@@ -175,6 +201,18 @@ class World:
     def refuse(self, task_id: UUID, why: str) -> None:
         """Prefect does not take the task."""
         self.do(lambda s: sync.record_error(s, task_id, why))
+
+    def pause(self, task_id: UUID, *, reason: str = "", until: datetime | None = None) -> None:
+        self.do(lambda s: tasks.pause_task(s, task_id, reason=reason, until=until, actor="anna", now=now()))
+
+    def edit(self, task_id: UUID, **changes: Any) -> None:
+        """Somebody else opens the task, changes it and saves."""
+        seen = self.see(task_id)
+        spec = parse_task(as_document(seen.spec) | changes)
+        self.do(lambda s: tasks.replace_task(s, task_id, spec, seen_version=seen.version, actor="ben", now=now()))
+
+    def is_draining(self, worker_id: UUID) -> bool:
+        return self.do(lambda s: workers.is_draining(s, worker_id))
 
     def delete(self, task_id: UUID) -> None:
         self.do(lambda s: tasks.delete_task(s, task_id, actor="anna", now=now()))

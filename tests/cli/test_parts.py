@@ -14,6 +14,8 @@ ENVIRON = {
     "PREFECT_API_URL": "https://elsewhere",
     "DUETIME_PASSWORD": "door-key",
     "DUETIME_PREFECT_DATABASE_URL": "postgresql://u:prefect-key@h/p",
+    "DUETIME_SECRET_KEYS": "secret-key",
+    "DUETIME_PREFECT_AUTH": "duetime:auth-key",
 }
 
 
@@ -42,7 +44,10 @@ def test_there_is_one_of_each_and_as_many_workers_as_wanted() -> None:
 def test_nobody_inherits_a_key_and_each_is_told_only_its_own() -> None:
     who_knows = {
         secret: {name for name, part in named().items() if told(part, secret)}
-        for secret in ("cloud-key", "prefect-cloud-key", "elsewhere", "door-key", "catalogue-key", "prefect-key")
+        for secret in (
+            *("cloud-key", "prefect-cloud-key", "elsewhere", "door-key"),
+            *("catalogue-key", "prefect-key", "secret-key", "auth-key"),
+        )
     }
     assert who_knows == {
         "cloud-key": set(),
@@ -51,6 +56,8 @@ def test_nobody_inherits_a_key_and_each_is_told_only_its_own() -> None:
         "door-key": {"dashboard"},
         "catalogue-key": {"dashboard", "reconciler", "worker-1"},
         "prefect-key": {"prefect", "worker-1"},
+        "secret-key": {"dashboard", "reconciler", "worker-1"},
+        "auth-key": {"prefect", "dashboard", "reconciler", "worker-1"},
     }
 
 

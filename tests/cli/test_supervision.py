@@ -17,7 +17,7 @@ from cli.census import end_leftovers
 from cli.console import Refused
 from cli.data_folder import DataFolder
 from cli.parts import Part, Role
-from cli.stopping import Stopping
+from cli.stopping import Stopping, StopRequested
 from cli.supervision import Supervisor
 from tests.system import free_port
 from tests.waiting import wait_until
@@ -204,7 +204,8 @@ def test_what_runs_to_its_end_and_fails_is_an_error_with_its_last_lines(world: W
 
 def test_what_runs_to_its_end_is_left_when_somebody_wants_to_stop(world: World) -> None:
     world.stopping.request()
-    world.supervisor.run_to_end(part(FOREVER, "migrations", Role.UP))
+    with pytest.raises(StopRequested):
+        world.supervisor.run_to_end(part(FOREVER, "migrations", Role.UP))
     migrations = psutil.Process(world.processes()["up"][1])
     world.supervisor.stop()
     assert is_gone(migrations)
@@ -215,7 +216,7 @@ def test_a_part_ends_when_its_supervisor_is_killed_and_the_next_start_ends_the_d
 import sys, time
 from pathlib import Path
 from cli.data_folder import DataFolder
-from cli.stopping import Stopping
+from cli.stopping import Stopping, StopRequested
 from cli.supervision import Supervisor
 from tests.cli.test_supervision import DEAF, FOREVER, part
 folder = DataFolder(Path({str(tmp_path / "data")!r}))

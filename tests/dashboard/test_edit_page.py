@@ -8,11 +8,14 @@ from uuid import UUID
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import context, drafts
+from dashboard import context, doorman, drafts
+from dashboard.gate import GateSettings
+from dashboard.live import Hub
 from db import task_views, tasks
 from db.engine import DATABASE_URL, Catalogue
 from db.specs import as_document, parse_task
 from tests.dashboard.task_documents import example
+from tests.doors import doorman_of
 
 
 def _app() -> None:
@@ -43,6 +46,7 @@ def shared(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
     """The catalogue of the test is that of the pages."""
     monkeypatch.setenv(DATABASE_URL, catalogue.url)
     context.catalogue.cache_clear()
+    doorman.post(doorman_of(catalogue, Hub(catalogue.url), GateSettings("127.0.0.1", 3000)))
     yield catalogue
     context.catalogue().close()
     context.catalogue.cache_clear()

@@ -54,3 +54,10 @@ def test_a_token_changes_with_its_topic_only(hub: Hub, catalogue: Catalogue) -> 
     hint(catalogue, Topic.TASKS)
     wait_until(lambda: hub.token(Topic.TASKS) != tasks, "the token of the tasks changes")
     assert hub.token(Topic.RUNS) == runs
+
+
+def test_what_came_before_a_subscription_can_be_known(hub: Hub, catalogue: Catalogue) -> None:
+    known = hub.count(["runs:1", "tasks:2"])
+    hint(catalogue, Topic.LOGS, "logs:1")
+    hint(catalogue, Topic.RUNS, "runs:7")
+    wait_until(lambda: hub.count(["runs:1", "tasks:2"]) == known + 1, "a hint about a run is counted")

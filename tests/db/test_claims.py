@@ -218,7 +218,7 @@ def test_what_is_later_than_its_maximum_is_not_run(session: Session) -> None:
     assert isinstance(claim_at(session, task_id, SECOND, now=SECOND + seconds(5)), Claimed)
 
 
-@pytest.mark.parametrize("trigger", [Trigger.MANUAL, Trigger.PREFECT, Trigger.RERUN])
+@pytest.mark.parametrize("trigger", [Trigger.MANUAL, Trigger.PREFECT])
 def test_what_somebody_asked_for_runs_whatever_the_schedule_says(session: Session, trigger: Trigger) -> None:
     task_id = deployed(session)
     tasks.pause_task(session, task_id, actor="anna", now=NOW)

@@ -16,7 +16,7 @@ from db.claims import Claimant, Offer
 from db.engine import Catalogue
 from db.runs import Ending, RunKey
 from db.states import Kind, Outcome, RunState, Trigger
-from db.task_views import TaskFilter
+from db.task_views import TaskFilter, TaskOrder
 from tests.conftest import FreshDatabase
 from tests.db.conftest import NOW, minutes, seconds
 from tests.waiting import wait_until
@@ -125,7 +125,9 @@ def plans_of(
         session.flush()
         session.rollback()
     event.remove(catalogue.engine, "before_cursor_execute", note)
-    plans = [_plan(catalogue, *each, options) for each in asked if each[0].startswith(("SELECT", "UPDATE", "DELETE"))]
+    plans = [
+        _plan(catalogue, *each, options) for each in asked if each[0].startswith(("SELECT", "UPDATE", "DELETE", "WITH"))
+    ]
     assert plans
     return plans
 
@@ -168,6 +170,8 @@ QUESTIONS: dict[str, Callable[[Session], object]] = {
     "a page of runs in a state": lambda session: runs.list_runs(session, state=RunState.FAILED),
     "a page of a day's runs": lambda session: runs.list_runs(session, from_at=NOW - minutes(9), to_at=NOW),
     "a page of tasks": lambda session: task_views.list_tasks(session, now=NOW),
+    **{f"tasks by {order}": partial(task_views.list_tasks, order=order, now=NOW) for order in TaskOrder},
+    "the tags": lambda session: task_views.list_tags(session),
     "a task by its name": lambda session: tasks.task_by_name(session, "task 000077"),
     "tasks by a part of their name": lambda session: task_views.list_tasks(session, search="b1946ac9", now=NOW),
     "a page of the ledger": lambda session: due_times.list_due_times(session, TASK),

@@ -81,6 +81,21 @@ def test_at_least_once_goes_on_as_attempt_2_and_the_due_time_is_decided_by_it(se
     assert not runs.finish(session, key, done, worker_id=worker_id), "the claim of the dead one is void"
 
 
+def test_a_worker_that_hears_of_it_before_it_is_noted_waits_until_that_is_done(session: Session) -> None:
+    key, worker_id = a_claimed_run(session, retries=2)
+    runs.next_attempt(session, key, worker_id=worker_id, state=RunState.RETRYING, attempt=2, at=LOST_AT)
+    dies(session, key, worker_id)
+    (request,) = wanted(session)
+    assert request.deployment_id is not None
+    run_id, worker, later = uuid4(), a_worker(session, "w2"), LOST_AT + seconds(1)
+    offer = Offer(run_id, request.deployment_id, request.due_at, Trigger.RERUN)
+    assert claims.claim(session, offer, worker, now=later) == NotYet(), "Prefect has it, and the catalogue not yet"
+    run_requests.fulfil(session, request, run_id)
+    answer = claims.claim(session, offer, worker, now=later)
+    assert isinstance(answer, Claimed)
+    assert answer.attempt == 2
+
+
 def test_a_worker_that_ends_its_run_itself_hands_it_on_as_well(session: Session) -> None:
     key, worker_id = a_claimed_run(session, on_crash="rerun")
     assert runs.finish(session, key, Ending(RunState.CRASHED, LOST_AT), worker_id=worker_id)

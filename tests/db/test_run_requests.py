@@ -77,17 +77,17 @@ def test_a_request_without_a_run_is_shown_as_the_run_that_it_will_become(session
 
 def test_a_request_that_is_cancelled_before_its_run_is_made_gets_none(session: Session) -> None:
     request_id = ask(session, create(session))
-    assert run_requests.cancel(session, request_id, now=NOW).state == RunState.CANCELLED
+    assert run_requests.cancel(session, request_id, actor="ada", now=NOW).state == RunState.CANCELLED
     assert run_requests.open_requests(session, now=NOW + minutes(1)) == []
     assert run_requests.resolve(session, request_id).state == RunState.CANCELLED
     with pytest.raises(RunIsOver):
-        run_requests.cancel(session, request_id, now=NOW)
+        run_requests.cancel(session, request_id, actor="ada", now=NOW)
 
 
 def test_a_request_that_is_cancelled_while_its_run_is_being_made_is_cancelled_with_it(session: Session) -> None:
     request_id = ask(session, create(session))
     request = the_open_one(session)
-    run_requests.cancel(session, request_id, now=NOW)
+    run_requests.cancel(session, request_id, actor="ada", now=NOW)
     run_id = uuid4()
     run_requests.fulfil(session, request, run_id)
     assert runs.get_run(session, run_id).cancel_requested_at is not None
@@ -99,9 +99,11 @@ def test_a_run_that_was_made_is_cancelled_by_its_own_id_or_its_requests(session:
         request_id, run_id = ask(session, task_id), uuid4()
         run_requests.fulfil(session, the_open_one(session), run_id)
         named = request_id if by_request else run_id
-        assert run_requests.cancel(session, named, now=NOW + minutes(1)).cancel_requested_at == NOW + minutes(1)
+        assert run_requests.cancel(
+            session, named, actor="ada", now=NOW + minutes(1)
+        ).cancel_requested_at == NOW + minutes(1)
     with pytest.raises(RunNotFound):
-        run_requests.cancel(session, uuid4(), now=NOW)
+        run_requests.cancel(session, uuid4(), actor="ada", now=NOW)
 
 
 def test_deleting_a_task_refuses_what_was_asked_of_it(session: Session) -> None:

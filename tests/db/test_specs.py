@@ -40,6 +40,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "retry_backoff": "constant",
         "timeout_seconds": 3600,
         "work_pool": "default",
+        "after": [],
         "paused": False,
     }
 

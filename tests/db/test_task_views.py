@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy.orm import Session
@@ -12,8 +12,8 @@ from db.errors import BadCursor
 from db.pages import encode_cursor
 from db.runs import Ending
 from db.states import Kind, RunState
-from db.task_views import TaskFilter
-from tests.db.conftest import NOW, a_claimed_run, a_run, create, minutes, run_of, view
+from db.task_views import TaskFilter, TaskOrder
+from tests.db.conftest import NOW, a_claimed_run, a_run, create, edit, minutes, run_of, view
 
 
 def names(session: Session, **narrowed: Any) -> list[str]:
@@ -23,10 +23,10 @@ def names(session: Session, **narrowed: Any) -> list[str]:
     return found
 
 
-def all_pages(session: Session, *, limit: int) -> Iterable[UUID]:
+def all_pages(session: Session, *, limit: int, order: TaskOrder = TaskOrder.NAME) -> Iterable[UUID]:
     cursor: str | None = None
     while True:
-        page = task_views.list_tasks(session, limit=limit, cursor=cursor, now=NOW)
+        page = task_views.list_tasks(session, order=order, limit=limit, cursor=cursor, now=NOW)
         yield from (task.id for task in page.items)
         if (cursor := page.next_cursor) is None:
             return
@@ -38,6 +38,33 @@ def test_pages_of_any_size_hold_every_task_once_in_order_of_name(session: Sessio
     found = list(all_pages(session, limit=limit))
     assert sorted(found) == sorted(made.values())
     assert found == list(all_pages(session, limit=500))
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 500])
+def test_the_newest_runs_come_first_and_those_that_never_ran_last(session: Session, limit: int) -> None:
+    made = {name: create(session, name=name) for name in ("a", "b", "c", "d", "e")}
+    for name, ago in (("b", 30), ("d", 10), ("a", 20)):
+        a_run(session, made[name], NOW - minutes(ago), state=RunState.COMPLETED, ended_at=NOW)
+    found = list(all_pages(session, limit=limit, order=TaskOrder.LAST_RUN))
+    assert found == [made["d"], made["a"], made["b"], *sorted((made["c"], made["e"]), reverse=True)]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 500])
+def test_the_newest_changes_come_first(session: Session, limit: int) -> None:
+    made = {name: create(session, name=name) for name in ("a", "b", "c")}
+    for number, name in enumerate(("b", "a", "c")):
+        tasks.pause_task(session, made[name], actor="anna", now=NOW + minutes(number))
+    assert list(all_pages(session, limit=limit, order=TaskOrder.CHANGE)) == [made["c"], made["a"], made["b"]]
+
+
+def test_tags_follow_edits_and_the_trash(session: Session) -> None:
+    task_id = create(session, name="a", tags=["ops", "db"])
+    edit(session, task_id, tags=["db", "night"])
+    assert task_views.list_tags(session) == ["db", "night"]
+    tasks.delete_task(session, task_id, actor="anna", now=NOW)
+    assert task_views.list_tags(session) == []
+    tasks.restore_task(session, task_id, actor="anna", now=NOW)
+    assert task_views.list_tags(session) == ["db", "night"]
 
 
 def test_the_search_takes_what_is_typed_literally_and_ignores_case(session: Session) -> None:
@@ -108,6 +135,12 @@ def test_what_is_not_due_any_more_has_no_next_due_time(session: Session) -> None
 def test_a_cursor_that_nobody_made_is_refused(session: Session, cursor: str) -> None:
     with pytest.raises(BadCursor):
         task_views.list_tasks(session, cursor=cursor, now=NOW)
+
+
+@pytest.mark.parametrize("order", [TaskOrder.LAST_RUN, TaskOrder.CHANGE])
+def test_a_cursor_of_another_order_is_refused(session: Session, order: TaskOrder) -> None:
+    with pytest.raises(BadCursor):
+        task_views.list_tasks(session, order=order, cursor=encode_cursor("a name", str(uuid4())), now=NOW)
 
 
 @pytest.mark.parametrize(("at_most", "told"), [(None, 3), (5, 3), (3, 3), (2, 3), (1, 2), (0, 1)])

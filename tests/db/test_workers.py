@@ -3,13 +3,15 @@
 from collections.abc import Iterable
 from uuid import uuid4
 
+import pytest
 from sqlalchemy.orm import Session
 
 from db import heartbeats, workers
+from db.errors import WorkerIsGone
 from db.heartbeats import LEASE, PREFECT, RECONCILER, hold_lease
 from db.tables import Worker
 from db.workers import LOST_AFTER
-from tests.db.conftest import NOW, a_worker, seconds
+from tests.db.conftest import NOW, a_claimed_run, a_worker, minutes, seconds
 
 
 def names(found: Iterable[Worker]) -> list[str]:
@@ -63,3 +65,29 @@ def test_a_beat_is_the_last_word_of_its_part(session: Session) -> None:
     found = heartbeats.last(session, PREFECT)
     assert found is not None
     assert (found.at, found.details) == (NOW + seconds(1), {})
+
+
+def test_a_worker_that_drains_goes_first_for_nobody_until_it_takes_runs_again(session: Session) -> None:
+    first, second = a_worker(session, "w1"), a_worker(session, "w2")
+    workers.drain(session, first.id, on=True, actor="anna", now=NOW)
+    assert workers.is_draining(session, first.id)
+    assert workers.peers(session, second.id, now=NOW) == {second.id}
+    workers.drain(session, first.id, on=False, actor="anna", now=NOW)
+    assert not workers.is_draining(session, first.id)
+    assert workers.peers(session, second.id, now=NOW) == {first.id, second.id}
+
+
+def test_a_worker_that_has_stopped_is_not_drained(session: Session) -> None:
+    worker = a_worker(session)
+    workers.stop(session, worker.id, now=NOW)
+    with pytest.raises(WorkerIsGone):
+        workers.drain(session, worker.id, on=True, actor="anna", now=NOW)
+
+
+def test_workers_are_seen_with_what_they_run(session: Session) -> None:
+    _, worker_id = a_claimed_run(session)
+    stopped = a_worker(session, "a-stopped-one")
+    workers.stop(session, stopped.id, now=NOW)
+    found = workers.seen(session, since=NOW - minutes(1))
+    assert [worker.name for worker in found] == ["w1", "a-stopped-one"]
+    assert workers.running(session, [worker.id for worker in found]) == {worker_id: 1}

@@ -1,6 +1,6 @@
 """A bounded, seeded fault campaign against a system of its own, on loopback.
 
-    python -m tests.faults [--kills 200] [--seed 1] [--report docs/reliability.md] [--keep]
+    python -m tests.faults [--kills 200] [--seed 1] [--accelerator off] [--report FILE] [--keep]
 
 The exit code is 0 when nothing was found, and 1 otherwise. Everything is in a temporary folder, which is removed
 unless something was found or `--keep` is given.
@@ -21,15 +21,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description="A bounded, seeded fault campaign.")
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--accelerator", choices=["on", "off"], default="on", help="of the workers (default: on)")
     parser.add_argument("--report", type=Path, help="a document whose table is rewritten")
     parser.add_argument("--keep", action="store_true", help="keep the system's folder in any case")
     options = parser.parse_args()
+    if options.report is not None:
+        rewrite(options.report, "This is being measured.")  # what cannot be written is known before, and not afterwards
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("Stopped before the end: no verdict."))  # and stop the system
     home = Path(tempfile.mkdtemp(prefix="duetime-faults-"))
     home.chmod(0o755)  # as root PostgreSQL runs as another user
-    campaign = Campaign(home, kills=options.kills, seed=options.seed)
+    campaign = Campaign(home, kills=options.kills, seed=options.seed, accelerator=options.accelerator)
     result = campaign.run()
-    _tell(result, f"make faults ARGS='--kills {options.kills} --seed {options.seed}'", options.report)
+    off = " --accelerator off" if options.accelerator == "off" else ""
+    _tell(result, f"make faults ARGS='--kills {options.kills} --seed {options.seed}{off}'", options.report)
     if result.discrepancies or options.keep:
         say(f"kept: {home}")
     else:

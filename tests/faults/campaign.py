@@ -63,8 +63,9 @@ def say(text: str) -> None:
 class Campaign:
     """One run of a plan against a system of its own, in `home`."""
 
-    def __init__(self, home: Path, *, kills: int, seed: int) -> None:
-        self._system = System(home / "data", options=("--workers", "2"))
+    def __init__(self, home: Path, *, kills: int, seed: int, accelerator: str = "on") -> None:
+        environment = {"DUETIME_ACCELERATOR": accelerator}
+        self._system = System(home / "data", options=("--workers", "2"), environment=environment)
         self._lines, self._kills = home / "lines", kills
         self._frozen: list[tuple[float, list[psutil.Process]]] = []
         self._ids: dict[str, str] = {}

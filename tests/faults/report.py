@@ -47,8 +47,12 @@ def table(result: Result, command: str) -> str:
 
 
 def rewrite(path: Path, text: str) -> None:
-    """Puts the table between the marks of the document. Raises ValueError when it has none."""
-    before, begin, rest = path.read_text().partition(BEGIN)
+    """Puts the table between the marks of the document, or into a new one.
+
+    Raises:
+        ValueError: the document has no marks.
+    """
+    before, begin, rest = (path.read_text() if path.exists() else f"{BEGIN}\n{END}\n").partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"{path} has no place for a result: put {BEGIN} and {END} where it is to be.")

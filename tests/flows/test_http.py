@@ -80,6 +80,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _redirect(self, rest: str) -> None:
         self._answer(302, Location=f"/{rest}")
 
+    def _away(self, rest: str) -> None:
+        self._answer(302, location=rest)
+
     def _round(self, _: str) -> None:
         self._answer(302, Location="/round/and")
 
@@ -334,6 +337,28 @@ def test_a_host_that_nobody_knows() -> None:
     result, _ = send("http://nosuch.invalid/")
     assert result.state is RunState.FAILED
     assert (result.error or "").startswith("No address is known for nosuch.invalid: ")
+
+
+def test_nothing_is_sent_to_where_a_machine_tells_its_credentials() -> None:
+    result, _ = send("http://169.254.169.254/latest/meta-data/", method="GET")
+    assert result.state is RunState.FAILED
+    assert result.error == (
+        "Nothing was sent to 169.254.169.254: 169.254.169.254 is where a machine tells its credentials. "
+        "Allow it by DUETIME_HTTP_ALLOW if this is meant."
+    )
+
+
+def test_a_name_is_judged_by_what_it_resolves_to_also_after_a_redirect(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DUETIME_HTTP_DENY", "127.0.0.1, ::1")
+    for url in (site.url, site.url.replace("127.0.0.1", "localhost")):
+        result, _ = send(f"{url}/status/200")
+        assert "is denied by DUETIME_HTTP_DENY" in (result.error or "")
+    assert site.asked == []
+    monkeypatch.setenv("DUETIME_HTTP_ALLOW", "127.0.0.1")
+    result, _ = send(f"{site.url}/away/http://169.254.169.254/", method="GET")
+    assert "is not among the addresses of DUETIME_HTTP_ALLOW" in (result.error or "")
 
 
 def test_a_port_where_nobody_listens() -> None:

@@ -104,7 +104,16 @@ class FakePrefect(Prefect):
         self.known.pop(deployment_id, None)
         self._forget(run for run in self.waiting() if run.deployment_id == deployment_id)
 
-    def create_flow_run(self, deployment_id: UUID, *, at: datetime, key: str, auto_scheduled: bool = False) -> FlowRun:
+    def create_flow_run(
+        self,
+        deployment_id: UUID,
+        *,
+        at: datetime,
+        key: str,
+        parameters: dict[str, Any] | None = None,
+        auto_scheduled: bool = False,
+    ) -> FlowRun:
+        assert parameters is None, "nobody here asks for a test"
         self._ask()
         if deployment_id not in self.known:
             raise PrefectRefused("There is no such deployment.", status=404)

@@ -149,7 +149,7 @@ def test_a_run_that_waits_is_cancelled_in_both(world: World) -> None:
         request = run_requests.request_run(session, task.id, actor="test", now=now())
     passes.make_requested(world.catalogue, world.prefect, now=now())
     with world.catalogue.transaction() as session:
-        run = run_requests.cancel(session, request, now=now())
+        run = run_requests.cancel(session, request, actor="ada", now=now())
     assert passes.cancel_requested(world.catalogue, world.prefect, now=now()) == 1
     passes.tell_prefect(world.catalogue, world.prefect, now=now())
     assert run_of(world, run.id).state == RunState.CANCELLED

@@ -86,10 +86,10 @@ class Workplace:
         with self.catalogue.transaction() as session:
             return list(workers.present(session, now=now()))
 
-    def run_now(self, task_id: UUID) -> Run:
-        """Asks for a run, and returns it when the reconciler has made it."""
+    def run_now(self, task_id: UUID, *, action: dict[str, Any] | None = None) -> Run:
+        """Asks for a run, or for a test of an action, and returns it when the reconciler has made it."""
         with self.catalogue.transaction() as session:
-            request = run_requests.request_run(session, task_id, actor="test", now=now())
+            request = run_requests.request_run(session, task_id, action=action, actor="test", now=now())
 
         def made() -> Run | None:
             with self.catalogue.transaction() as session:

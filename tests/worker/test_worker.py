@@ -53,6 +53,21 @@ def test_a_run_asked_for_now_starts_within_a_second(workplace: Workplace) -> Non
     assert over.lateness_seconds < 1.5
 
 
+def test_a_test_run_does_something_else_and_leaves_the_task_as_it_was(workplace: Workplace) -> None:
+    workplace.start_worker()
+    task = workplace.world.create(action=shell("echo usual; exit 1"), schedule=MANUAL)
+    wait_until(lambda: workplace.world.task(task).deployed, "its deployment")
+    run = workplace.run_now(task, action=shell("echo tried"))
+    over = workplace.ended(task)[0]
+    assert (over.id, over.trigger, over.state) == (run.id, Trigger.TEST, RunState.COMPLETED)
+    assert workplace.lines_of(run.id) == ["tried"]
+    assert workplace.in_prefect(run.id)["parameters"]["command"] == "echo tried"
+    assert workplace.world.task(task).last_run is None
+    assert workplace.due_times_of(task) == []
+    workplace.run_now(task)
+    assert workplace.ended(task, count=2)[0].state == RunState.FAILED
+
+
 def test_attempts_follow_one_another_and_prefect_sees_the_last(workplace: Workplace) -> None:
     workplace.start_worker()
     command = 'echo "attempt $DUETIME_ATTEMPT"; test "$DUETIME_ATTEMPT" = 3'

@@ -16,6 +16,7 @@ const PATHS = {
   run: "M8 5.5v13l10-6.5z",
   resume: "M5 5v14m5-14v14l9-7z",
   edit: "M4 20l1-4L16 5l3 3L8 19z",
+  compare: "M8 4v14m0 0l-3-3m3 3l3-3M16 20V6m0 0l-3 3m3-3l3 3",
   restore: "M4 12a8 8 0 1 0 2.5-5.8M4 5v5h5",
 }
 const TICK_MS = 1000
@@ -59,10 +60,13 @@ function elapsed(since) {
 
 const TICKING = { away, elapsed }
 
-function ticking(kind, { at, title }) {
+// With a `limit`, in milliseconds, it shows that it has ticked for longer.
+function ticking(kind, { at, title, limit }) {
   const made = make("span", "", TICKING[kind](at))
   made.dataset.tick = kind
   made.dataset.at = at
+  if (limit) made.dataset.limit = limit
+  markOver(made)
   if (title) made.title = title
   return made
 }
@@ -88,7 +92,7 @@ function bars({ label, items, of }) {
 }
 
 function title({ text, href, sub }, row, grid) {
-  if (!href) return [make("span", "", text)]
+  if (!href) return sub ? [make("span", "", text), make("span", "sub", sub)] : [make("span", "", text)]
   const link = make("a", "", text)
   link.href = href
   link.title = text
@@ -114,8 +118,14 @@ const CELLS = {
   text: (value) => [make("span", "", value)],
 }
 
+function markOver(ticking) {
+  const { at, limit } = ticking.dataset
+  if (limit) ticking.classList.toggle("over", Date.now() - Number(at) > Number(limit))
+}
+
 function tickAll(root) {
   for (const each of root.querySelectorAll("[data-tick]")) {
+    markOver(each)
     const text = TICKING[each.dataset.tick](Number(each.dataset.at))
     if (each.textContent !== text) each.textContent = text
   }

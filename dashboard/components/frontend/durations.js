@@ -19,6 +19,12 @@ export default function ({ parentElement, data, setTriggerValue }) {
   const root = parentElement.querySelector(".durations")
   root.setAttribute("aria-label", data.label)
   root.querySelector(".plot").replaceChildren(...data.items.map((item) => bar(item, setTriggerValue)))
+  if (data.line !== null) {
+    const line = document.createElement("span")
+    line.className = "line"
+    line.style.bottom = `${data.line * 100}%`
+    root.querySelector(".plot").append(line)
+  }
   root.querySelector(".oldest").textContent = data.oldest
   root.querySelector(".longest").textContent = data.longest
 }

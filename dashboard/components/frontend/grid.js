@@ -30,6 +30,16 @@ function action({ key, icon: name, label }, row, grid) {
   return button
 }
 
+// Chosen rows are Python's to keep: a page has only some of them.
+function box(label, checked, onChange) {
+  const made = make("input")
+  made.type = "checkbox"
+  made.checked = checked
+  made.setAttribute("aria-label", label)
+  made.onchange = () => onChange(made.checked)
+  return made
+}
+
 class Grid {
   constructor(root) {
     this.root = root.querySelector(".grid")
@@ -54,7 +64,8 @@ class Grid {
     const table = make("table", `${data.dense ? "dense" : ""} ${data.cards ? "cards" : ""}`)
     table.setAttribute("aria-label", data.label)
     const hasActions = data.rows.some((row) => row.actions)
-    if (data.head && data.rows.length) table.append(this.head(data.columns, hasActions))
+    this.chosen = data.chosen && new Set(data.chosen)
+    if (data.head && data.rows.length) table.append(this.head(data, hasActions))
     const body = make("tbody")
     body.append(...data.rows.map((row) => this.row(row, data.columns, hasActions)))
     if (!data.rows.length) body.append(this.nothing(data.empty))
@@ -62,8 +73,32 @@ class Grid {
     return table
   }
 
-  head(columns, hasActions) {
+  choose(ids, on) {
+    this.fire("choose", { ids, on, at: Date.now() })
+  }
+
+  boxOfAll(rows) {
+    const ids = rows.map((row) => row.id)
+    const chosen = ids.filter((id) => this.chosen.has(id)).length
+    const made = make("th", "is-box")
+    const all = box("Choose all on this page", chosen === ids.length, (on) => this.choose(ids, on))
+    all.indeterminate = chosen > 0 && chosen < ids.length
+    all.dataset.focus = "choose all"
+    made.append(all)
+    return made
+  }
+
+  boxOf(row) {
+    const made = make("td", "is-box")
+    const one = box(`Choose ${row.name.text}`, this.chosen.has(row.id), (on) => this.choose([row.id], on))
+    one.dataset.focus = `choose ${row.id}`
+    made.append(one)
+    return made
+  }
+
+  head({ columns, rows }, hasActions) {
     const row = make("tr")
+    if (this.chosen) row.append(this.boxOfAll(rows))
     for (const column of columns) row.append(Object.assign(make("th", classOf(column), column.label), { scope: "col" }))
     if (hasActions) {
       const heading = make("th")
@@ -77,7 +112,9 @@ class Grid {
 
   row(row, columns, hasActions) {
     const isNews = this.seen.has(row.id) && this.seen.get(row.id) !== row.rev
-    const made = make("tr", `${row.dim ? "dim" : ""} ${isNews ? "changed" : ""}`)
+    const isChosen = this.chosen?.has(row.id)
+    const made = make("tr", `${row.dim ? "dim" : ""} ${isNews ? "changed" : ""} ${isChosen ? "chosen" : ""}`)
+    if (this.chosen) made.append(this.boxOf(row))
     made.append(...columns.map((column) => cell(column, row, this)))
     if (hasActions) {
       const actions = make("td", "is-actions")

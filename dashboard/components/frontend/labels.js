@@ -2,9 +2,11 @@
 
 const lines = new WeakMap()
 
-export default function ({ parentElement, data }) {
+export default function ({ parentElement, data, setTriggerValue }) {
   const root = parentElement.querySelector(".labels")
-  root.replaceChildren(...data.items.flatMap(({ kind, value }) => CELLS[kind](value)))
+  // A link leads where it says: the row that its cell would be in is the address.
+  const cells = ({ kind, value }) => CELLS[kind](value, { id: value?.href }, { fire: setTriggerValue })
+  root.replaceChildren(...data.items.flatMap(cells))
   if (!lines.has(parentElement)) {
     lines.set(parentElement, setInterval(() => document.hidden || tickAll(root), TICK_MS))
   }

@@ -8,10 +8,17 @@ const UNASKED_MS = 60000
 // parts of a page that is left cannot be drawn. Between two runs it looks done for a moment, so it is looked at twice.
 const LOOK_MS = 40
 const LOOKS = 2
+// How the socket is closed of whoever may not come in any more. A page that is loaded then leads to where one signs in.
+const MAY_NOT_STAY = 1008
 const pages = new WeakMap()
 
 function isDrawing() {
   return document.querySelector('[data-test-script-state="running"]') !== null
+}
+
+async function signInWhereItTakesThat() {
+  const answer = await fetch("/api/me").catch(() => null)
+  if (answer?.status === 401) location.reload()
 }
 
 class Live {
@@ -26,12 +33,13 @@ class Live {
     this.unasked = setInterval(() => this.owe("change"), UNASKED_MS)
   }
 
-  follow({ topics, pause_ms }, fire) {
+  follow({ topics, known, pause_ms }, fire) {
     this.fire = fire
     this.pause = pause_ms
     const wanted = JSON.stringify(topics)
-    if (wanted === this.topics) return
-    this.topics = wanted
+    if (wanted === this.wanted) return
+    this.wanted = wanted
+    this.hello = { topics, known }
     this.open()
   }
 
@@ -39,15 +47,21 @@ class Live {
     this.socket?.close()
     const socket = new WebSocket(location.origin.replace(/^http/, "ws") + "/live")
     this.socket = socket
+    let opened = false
     socket.onopen = () => {
+      opened = true
       this.retry = 400
-      socket.send(this.topics)
+      socket.send(JSON.stringify(this.hello))
+      // From now on it is told; after an outage everything is drawn again anyway.
+      this.hello = { topics: this.hello.topics }
       if (this.missed) this.owe("reload")
       this.missed = false
     }
     socket.onmessage = (event) => this.hear(JSON.parse(event.data))
-    socket.onclose = () => {
+    socket.onclose = ({ code }) => {
       if (socket !== this.socket) return
+      if (code === MAY_NOT_STAY) return location.reload()
+      if (!opened) signInWhereItTakesThat()
       this.missed = true
       this.show(false)
       this.reopening = setTimeout(() => this.open(), this.retry * (0.7 + Math.random() * 0.6))

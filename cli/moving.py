@@ -1,0 +1,157 @@
+"""`duetime export`, `duetime import FILE`, `duetime check FILE`: tasks out of a catalogue, and into one."""
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from cli.catalogue_option import catalogue_url
+from cli.console import Refused, complain, say
+from cli.task_file import Entry, NotATaskFile, read, text_of
+from db import task_views, tasks
+from db.engine import Catalogue
+from db.errors import CatalogueError
+from db.specs import FieldError, InvalidTask, OnceSchedule, as_document, parse_task
+from db.task_views import TaskView
+
+ACTOR = "import"
+AT_ONCE = 500
+MADE, CHANGED, SAME, OVER = "made", "changed", "as it was", "left out, its time has passed"
+
+
+def export(chosen: argparse.Namespace) -> int:
+    """Prints the file.
+
+    Raises:
+        Refused: the catalogue cannot be read.
+    """
+    catalogue = Catalogue(
+        catalogue_url(chosen, failing="Nothing is exported: "), pool_size=1, application_name="duetime-export"
+    )
+    try:
+        with catalogue.transaction() as session:
+            print(text_of((view.id, view.spec) for view in _all(session)), end="")
+    except CatalogueError as error:
+        raise Refused(str(error)) from error
+    finally:
+        catalogue.close()
+    return 0
+
+
+def _all(session: Session) -> Iterator[TaskView]:
+    cursor: str | None = None
+    while True:
+        page = task_views.list_tasks(session, limit=AT_ONCE, cursor=cursor, now=datetime.now(UTC))
+        yield from page.items
+        if (cursor := page.next_cursor) is None:
+            return
+
+
+def check(chosen: argparse.Namespace) -> int:
+    """0 when every entry is a task, 1 when one is not.
+
+    Raises:
+        Refused: there is no such file.
+    """
+    entries = _entries(chosen.file)
+    wrong = _complain_of(chosen.file, entries)
+    say(f"{chosen.file}: {_counted(len(entries) - wrong)}, {wrong} wrong")
+    return int(wrong > 0)
+
+
+def import_tasks(chosen: argparse.Namespace) -> int:
+    """0 when all of the file was taken, 1 when nothing was.
+
+    Raises:
+        Refused: there is no such file, or the catalogue does not take it.
+    """
+    entries = _entries(chosen.file)
+    if _complain_of(chosen.file, entries):
+        complain(f"{chosen.file}: nothing is imported")
+        return 1
+    url = catalogue_url(chosen, failing="Nothing is imported: ")
+    catalogue = Catalogue(url, pool_size=1, application_name="duetime-import")
+    done: Counter[str] = Counter()
+    try:
+        with catalogue.transaction() as session:
+            made = _make_missing(session, entries)
+            for entry in entries:
+                what, details = _bring(session, entry, made)
+                done[what] += 1
+                if what is not SAME:
+                    say(f"{what}: {entry.name}{details}")
+            if chosen.dry_run:
+                session.rollback()
+    except (CatalogueError, InvalidTask) as error:
+        raise Refused(f"Nothing is imported: {error}") from error
+    finally:
+        catalogue.close()
+    say(", ".join(f"{count} {what}" for what, count in done.items()) or "nothing to do")
+    if chosen.dry_run:
+        say("nothing was done: --dry-run")
+    return 0
+
+
+def _make_missing(session: Session, entries: Sequence[Entry]) -> Mapping[str, str]:
+    """Makes the tasks that are not there, without those that they follow; what was done with each."""
+    now, made = datetime.now(UTC), {}
+    for task in (entry.task for entry in entries if entry.task is not None):
+        if tasks.task_by_name(session, task.name) is not None:
+            continue
+        is_over = isinstance(task.schedule, OnceSchedule) and task.schedule.at <= now
+        if not is_over:
+            tasks.create_task(session, task, actor=ACTOR, now=now)
+        made[task.name] = OVER if is_over else MADE
+    return made
+
+
+def _bring(session: Session, entry: Entry, made: Mapping[str, str]) -> tuple[str, str]:
+    """What was done with it, and to which fields."""
+    assert entry.task is not None
+    now, name = datetime.now(UTC), entry.task.name
+    if made.get(name) == OVER:
+        return OVER, ""
+    current = task_views.get_task(session, _id_of(session, name), now=now)
+    after = [{"task_id": str(_id_of(session, each, after=name)), "on": on} for each, on in entry.after]
+    wanted = parse_task({**as_document(entry.task), "after": after})
+    before, document = as_document(current.spec), as_document(wanted)
+    if before != document:
+        tasks.replace_task(session, current.id, wanted, seen_version=current.version, actor=ACTOR, now=now)
+    if name in made:
+        return MADE, ""
+    if before == document:
+        return SAME, ""
+    return CHANGED, f": {', '.join(field for field in document if before.get(field) != document[field])}"
+
+
+def _id_of(session: Session, name: str, *, after: str = "") -> UUID:
+    found = tasks.task_by_name(session, name)
+    if found is None:
+        raise InvalidTask([FieldError(field=f"{after}: after", message=f"There is no task {name!r}.")])
+    return found
+
+
+def _entries(name: str) -> Sequence[Entry]:
+    try:
+        return read(sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refused(f"{name} cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8'}.") from error
+    except NotATaskFile as error:
+        raise Refused(f"{name} is no file of tasks: {error}.") from error
+
+
+def _complain_of(name: str, entries: Sequence[Entry]) -> int:
+    """How many entries are wrong; each is said."""
+    for entry in entries:
+        for error in entry.errors:
+            complain(f"{name}: {entry.name}: {error.field}: {error.message}")
+    return sum(bool(entry.errors) for entry in entries)
+
+
+def _counted(count: int) -> str:
+    return "1 task" if count == 1 else f"{count:,} tasks"

@@ -1,0 +1,79 @@
+"""A test of what the form holds: it runs once, nothing is saved, and its output appears below the form."""
+
+from dataclasses import asdict
+from typing import Any
+
+import streamlit as st
+
+from dashboard import commands, components, forms, viewer
+from dashboard.badges import run_badge
+from dashboard.components import CellKind
+from dashboard.context import catalogue
+from dashboard.drafts import Draft
+from dashboard.failures import outage_shown
+from dashboard.moments import took
+from dashboard.task_cards import card_title
+from dashboard.viewer import viewer_zone
+from db import run_requests
+from db.access import Role
+from db.notifications import Topic, of
+from db.specs import InvalidTask, as_document
+from db.states import FINAL_STATES
+
+FRAGMENT = "edit_test"
+LOG_HEIGHT = 260
+
+
+def button(draft: Draft) -> None:
+    """For a task that is saved: what its runs need from Prefect is there then."""
+    is_other_kind = draft.base is not None and draft.fields["kind"] != draft.base["kind"]
+    viewer.button(
+        "Test run",
+        takes=Role.EDITOR,
+        icon=":material/science:",
+        key="edit_test_run",
+        disabled=draft.task_id is None or is_other_kind,
+        help="Runs what is in the form once; saves nothing, and no due time is touched."
+        if draft.task_id and not is_other_kind
+        else "Save it first: only a saved task of this kind can be tried.",
+        on_click=_begin,
+        args=(draft,),
+    )
+
+
+def _begin(draft: Draft) -> None:
+    draft.tried = True
+    try:
+        action = as_document(forms.read(draft.collect(), base=draft.base))["action"]
+    except InvalidTask:
+        return
+    assert draft.task_id is not None
+    draft.test = commands.run_now(draft.task_id, action)
+
+
+def show(draft: Draft) -> None:
+    """The test that was begun last, while it goes on and after it."""
+    if draft.test is None or draft.task_id is None:
+        return
+    with st.container(border=True):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            card_title("Test run", "science")
+            components.live([of(Topic.TASKS, draft.task_id)], [FRAGMENT], key="edit_test_live")
+        _run(draft)
+
+
+@st.fragment(key=FRAGMENT)
+def _run(draft: Draft) -> None:
+    assert draft.test is not None
+    with outage_shown():
+        with catalogue().transaction() as session:
+            run = run_requests.resolve(session, draft.test)
+        shown: list[tuple[CellKind, Any]] = [("badges", [asdict(run_badge(run.state))])]
+        if elapsed := took(run.started_at, run.ended_at):
+            shown.append(("elapsed", elapsed))
+        components.labels(shown, key="edit_test_state")
+        if run.error:
+            st.text(run.error)
+        components.log(
+            str(run.id), over=run.state in FINAL_STATES, zone=viewer_zone(), key="edit_test_log", height=LOG_HEIGHT
+        )
