@@ -16,21 +16,21 @@ from tests.browser.world import World, now
 
 pytestmark = pytest.mark.xdist_group("browser")
 
-MINUTELY = {
-    "name": "backup",
-    "kind": "shell",
-    "action": {"command": "true"},
-    "schedule": {"kind": "cron", "cron": "* * * * *", "timezone": "UTC"},
-}
-
 
 @pytest.fixture
 def paused(world: World) -> UUID:
-    """A task whose pause held back three due times."""
+    """A task whose pause held back three due times; its next one is most of an hour away."""
     began = now().replace(second=30, microsecond=0) - timedelta(minutes=3)
+    minutes = ",".join(str((began + timedelta(minutes=minute)).minute) for minute in (1, 2, 3))
+    spec = {
+        "name": "backup",
+        "kind": "shell",
+        "action": {"command": "true"},
+        "schedule": {"kind": "cron", "cron": f"{minutes} * * * *", "timezone": "UTC"},
+    }
 
     def pass_by(session: Session) -> UUID:
-        task_id = tasks.create_task(session, parse_task(MINUTELY), actor="anna", now=began)
+        task_id = tasks.create_task(session, parse_task(spec), actor="anna", now=began)
         tasks.pause_task(session, task_id, actor="anna", now=began)
         skipped, paused = Outcome.SKIPPED, Reason.PAUSED
         for minute in (1, 2, 3):

@@ -43,14 +43,18 @@ def test_a_run_starts_at_its_time_never_early_and_everybody_knows_of_it(workplac
 
 
 def test_a_run_asked_for_now_starts_within_a_second(workplace: Workplace) -> None:
+    """The soonest of three: a busy machine may hold up one of them."""
     workplace.start_worker()
     task = workplace.world.create(schedule=MANUAL)
     wait_until(lambda: workplace.world.task(task).deployed, "its deployment")
-    run = workplace.run_now(task)
-    over = workplace.ended(task)[0]
-    assert (over.id, over.trigger, over.state) == (run.id, Trigger.MANUAL, RunState.COMPLETED)
-    assert over.lateness_seconds is not None
-    assert over.lateness_seconds < 1.5
+    lateness = []
+    for _ in range(3):
+        run = workplace.run_now(task)
+        over = workplace.ended(task, count=len(lateness) + 1)[0]
+        assert (over.id, over.trigger, over.state) == (run.id, Trigger.MANUAL, RunState.COMPLETED)
+        assert over.lateness_seconds is not None
+        lateness.append(over.lateness_seconds)
+    assert min(lateness) < 1, lateness
 
 
 def test_a_test_run_does_something_else_and_leaves_the_task_as_it_was(workplace: Workplace) -> None:
