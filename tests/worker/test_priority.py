@@ -1,6 +1,5 @@
 """A process that gives way, as the kernel sees it."""
 
-import os
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta, timezone
