@@ -47,7 +47,7 @@ def test_a_run_asked_for_now_starts_within_a_second(workplace: Workplace) -> Non
     workplace.start_worker()
     task = workplace.world.create(schedule=MANUAL)
     wait_until(lambda: workplace.world.task(task).deployed, "its deployment")
-    lateness = []
+    lateness: list[float] = []
     for _ in range(3):
         run = workplace.run_now(task)
         over = workplace.ended(task, count=len(lateness) + 1)[0]
