@@ -16,7 +16,7 @@ from cli.task_file import Entry, NotATaskFile, read, text_of
 from db import task_views, tasks
 from db.engine import Catalogue
 from db.errors import CatalogueError
-from db.specs import FieldError, InvalidTask, OnceSchedule, as_document, parse_task
+from db.specs import FieldError, InvalidTask, OnceSchedule, as_document, as_said, parse_task
 from db.task_views import TaskView
 
 ACTOR = "import"
@@ -119,7 +119,7 @@ def _bring(session: Session, entry: Entry, made: Mapping[str, str]) -> tuple[str
     current = task_views.get_task(session, _id_of(session, name), now=now)
     after = [{"task_id": str(_id_of(session, each, after=name)), "on": on} for each, on in entry.after]
     wanted = parse_task({**as_document(entry.task), "after": after})
-    before, document = as_document(current.spec), as_document(wanted)
+    before, document = as_said(current.spec), as_said(wanted)
     if before != document:
         tasks.replace_task(session, current.id, wanted, seen_version=current.version, actor=ACTOR, now=now)
     if name in made:

@@ -9,7 +9,7 @@ from uuid import UUID
 import yaml
 
 from dashboard.copying import as_yaml
-from db.specs import AnyTask, FieldError, InvalidTask, as_document, parse_task
+from db.specs import AnyTask, FieldError, InvalidTask, as_document, as_said, parse_task
 from db.states import After
 from reconciler.deployments import FOREIGN, SLUG, Facts, as_task, wanted
 
@@ -56,7 +56,7 @@ def entry_of(task_id: UUID, task: AnyTask, *, names: Mapping[UUID, str]) -> dict
         "paused": facts["paused"],
     }
     entry = {name: value for name, value in entry.items() if value not in ("", [], {}, False)}
-    rest = _rest(as_document(task), beside=_known(entry))
+    rest = _rest(as_said(task), beside=_known(entry))
     if task.after:
         rest["after"] = [
             {"task": names[each.task_id], "on": each.on.value} for each in task.after if each.task_id in names

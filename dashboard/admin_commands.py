@@ -1,4 +1,4 @@
-"""What the buttons do that say who may do what, and who is told: accounts, keys, secrets, webhooks and channels."""
+"""What the buttons do that concern all: accounts, keys, secrets, webhooks, channels and calendars."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,8 +9,9 @@ from sqlalchemy.orm import Session
 
 from dashboard.doing import perform
 from dashboard.viewer import visitor
-from db import accounts, channels, keys, secrets, webhooks
+from db import accounts, calendars, channels, keys, secrets, tasks, webhooks
 from db.access import Role, Visitor
+from db.closures import Entries
 from db.sealing import sealer
 
 
@@ -139,3 +140,20 @@ def test_channel(channel_id: UUID) -> None:
         lambda session, at, _: channels.ask_for_test(session, channel_id, now=at),
         "A message is on its way.",
     )
+
+
+def save_calendar(name: str, entries: Entries, *, seen_version: int | None) -> bool:
+    """Whether it is saved; a new one where no version was seen."""
+
+    def command(session: Session, at: datetime, by: str) -> bool:
+        if seen_version is None:
+            calendars.add(session, name, entries, actor=by, now=at)
+        else:
+            tasks.change_calendar(session, name, entries, seen_version=seen_version, actor=by, now=at)
+        return True
+
+    return bool(perform(Role.ADMIN, command, "Saved."))
+
+
+def remove_calendar(name: str) -> None:
+    perform(Role.ADMIN, lambda session, at, by: calendars.remove(session, name, actor=by, now=at), "Removed.")

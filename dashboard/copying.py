@@ -7,21 +7,21 @@ from typing import Any
 
 import yaml
 
-from db.specs import AnyTask, as_document
+from db.specs import AnyTask, as_said
 
 SLUG = "duetime"
 
 
 def curl(task: AnyTask, base_url: str) -> str:
     """The request that makes a task like this one, for a shell."""
-    body = json.dumps(as_document(task), indent=2, ensure_ascii=False)
+    body = json.dumps(as_said(task), indent=2, ensure_ascii=False)
     url = shlex.quote(f"{base_url.rstrip('/')}/api/tasks")
     return f"curl -s {url} -H 'Content-Type: application/json' -d {shlex.quote(body)}"
 
 
 def document(task: AnyTask) -> str:
     """The task as the API takes it, in YAML."""
-    return as_yaml(as_document(task))
+    return as_yaml(as_said(task))
 
 
 def prefect_yaml(applied: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from itertools import islice, pairwise, takewhile
 from math import ceil
 
 from dashboard.moments import span
-from db.schedules import Schedule, due_times
+from db.schedules import Schedule, open_due_times
 from db.specs import AnyTask
 from db.states import Overlap
 
@@ -50,7 +50,7 @@ def _upcoming(task: AnyTask, now: datetime) -> tuple[datetime, ...]:
 def _due(
     schedule: Schedule, starts_at: datetime | None, ends_at: datetime | None, now: datetime
 ) -> tuple[datetime, ...]:
-    upcoming = due_times(schedule, after=now, starts_at=starts_at, ends_at=ends_at)
+    upcoming = open_due_times(schedule, after=now, starts_at=starts_at, ends_at=ends_at)
     return tuple(takewhile(lambda at: at <= now + AHEAD, islice(upcoming, LOOKED_AT)))
 
 

@@ -23,7 +23,7 @@ def _fits_a_line(value: str) -> bool:
 def read_env(text: str) -> dict[str, str]:
     """The variables of such lines."""
     found: dict[str, str] = {}
-    for number, line in _lines(text):
+    for number, line in lines(text):
         name, sign, value = line.partition("=")
         if not sign:
             raise ValueError(f"Line {number} has no equals sign. Write NAME=value.")
@@ -48,7 +48,7 @@ def headers_text(headers: dict[str, str]) -> str:
 def read_headers(text: str) -> dict[str, str]:
     """The headers of such lines."""
     found: dict[str, str] = {}
-    for number, line in _lines(text):
+    for number, line in lines(text):
         name, colon, value = line.partition(":")
         if not colon:
             raise ValueError(f"Line {number} has no colon. Write Name: value.")
@@ -56,7 +56,8 @@ def read_headers(text: str) -> dict[str, str]:
     return found
 
 
-def _lines(text: str) -> Iterator[tuple[int, str]]:
+def lines(text: str) -> Iterator[tuple[int, str]]:
+    """Those that are not blank, each with its number."""
     for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), start=1):
         if line.strip():
             yield number, line

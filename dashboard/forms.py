@@ -126,6 +126,8 @@ def _schedule_fields(schedule: Mapping[str, Any], *, zone: str, now: datetime) -
         "schedule_kind": schedule["kind"],
         "cron": schedule.get("cron", "0 2 * * *"),
         "timezone": zone,
+        "calendars": schedule.get("calendars", []),
+        "on_closed": schedule.get("on_closed", "skip"),
         "once_date": local.date(),
         "once_time": time_text(local.time()),
         "once_pass": SECOND_PASS if local.fold else FIRST_PASS,
@@ -195,12 +197,21 @@ class _Reading:
     def schedule(self) -> Document:
         match self.fields["schedule_kind"]:
             case "cron":
-                return {"kind": "cron", "cron": self.fields["cron"], "timezone": self.fields["timezone"]}
+                return {
+                    "kind": "cron",
+                    **{name: self.fields[name] for name in ("cron", "timezone", "calendars", "on_closed")},
+                    "closed": self._closed(),
+                }
             case "once":
                 at = self._try("schedule.at", lambda _: once_at(self.fields).isoformat(), None)
                 return {"kind": "once", "at": at, "run_if_past": self.fields["run_if_past"]}
             case _:
                 return {"kind": "manual"}
+
+    def _closed(self) -> Any:
+        """What the calendars said when the document was made, where they are the same."""
+        known = self.base.get("schedule", {})
+        return known.get("closed", []) if known.get("calendars", []) == self.fields["calendars"] else []
 
     def bound(self, name: str) -> str | None:
         text, zone = self.fields[name], self.fields["timezone"]

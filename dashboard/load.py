@@ -8,7 +8,7 @@ from functools import lru_cache
 from itertools import takewhile
 
 from db.load import Alone, Shared
-from db.schedules import Cron, Schedule, due_times
+from db.schedules import Cron, Schedule, due_times, open_due_times
 from db.specs import parse_task
 
 DAYS = 7
@@ -62,7 +62,7 @@ def load(shared: Iterable[Shared], alone: Iterable[Alone], *, begin: datetime, e
     for one in alone:
         task = parse_task(one.spec)
         took = UNKNOWN_SECONDS if one.took_seconds is None else one.took_seconds
-        upcoming = due_times(
+        upcoming = open_due_times(
             task.schedule.value(), after=begin - MINUTE, starts_at=task.starts_at, ends_at=task.ends_at
         )
         for minute, times in Counter(_within(upcoming, begin, end)).items():

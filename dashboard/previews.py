@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 from dashboard.forms import once_at
 from dashboard.moments import day, time_of_day
 from dashboard.wall_times import comes_twice, is_skipped, parse_time, parse_wall
-from db.schedules import Cron, Once, ScheduleError, check_cron, in_words, next_due_times, warnings
+from db.closures import Closed, Entries, OnClosed
+from db.schedules import Cron, Once, ScheduleError, check_cron, check_movable, in_words, next_due_times, warnings
 
 SHOWN = 10
 
@@ -28,30 +29,39 @@ class Preview:
     is_past: bool = False
 
 
-def preview(fields: Mapping[str, Any], *, now: datetime) -> Preview:
+def preview(fields: Mapping[str, Any], *, now: datetime, calendars: Mapping[str, Entries] | None = None) -> Preview:
     """Of the fields of a form; what cannot be read is an error, in a sentence."""
     match fields["schedule_kind"]:
         case "cron":
-            return _cron(fields, now)
+            return _cron(fields, now, calendars or {})
         case "once":
             return _once(fields, now)
         case _:
             return Preview("Only when started by hand")
 
 
-def _cron(fields: Mapping[str, Any], now: datetime) -> Preview:
+def _cron(fields: Mapping[str, Any], now: datetime, calendars: Mapping[str, Entries]) -> Preview:
     if not fields["cron"].strip():
         return Preview(error="Write when it is due, or choose one of the examples.")
     try:
-        schedule = Cron(check_cron(fields["cron"]), fields["timezone"])
+        schedule = Cron(check_cron(fields["cron"]), fields["timezone"], _closed(fields, calendars))
+        if schedule.closed is not None and schedule.closed.then is not OnClosed.SKIP:
+            check_movable(schedule.cron)
     except ScheduleError as error:
         return Preview(error=str(error))
     starts_at, ends_at = (_bound(fields, name) for name in ("starts_at", "ends_at"))
     due_at = tuple(next_due_times(schedule, after=now, count=SHOWN, starts_at=starts_at, ends_at=ends_at))
     notes = [*_warnings(schedule, now.replace(hour=0, minute=0, second=0, microsecond=0))]
     if not due_at:
-        notes.append("It is never due between its start and its end.")
+        never = "Its calendars are closed whenever it is due." if schedule.closed else "It is never due."
+        bounded = starts_at is not None or ends_at is not None
+        notes.append("It is never due between its start and its end." if bounded else never)
     return Preview(in_words(schedule), due_at, tuple(notes))
+
+
+def _closed(fields: Mapping[str, Any], calendars: Mapping[str, Entries]) -> Closed | None:
+    entries = tuple(entry for name in fields["calendars"] for entry in calendars.get(name, ()))
+    return Closed(entries, OnClosed(fields["on_closed"])) if entries else None
 
 
 def _bound(fields: Mapping[str, Any], name: str) -> datetime | None:

@@ -1,7 +1,7 @@
 """Reads that are the same for all readers, made once per change of the catalogue."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from typing import TypedDict
@@ -13,8 +13,10 @@ from dashboard import load, today
 from dashboard.context import catalogue, now
 from dashboard.live import hub
 from dashboard.paced import Answer, Paced
+from db import calendars as db_calendars
 from db import load as db_load
 from db import overview, problems, task_views
+from db.closures import Entries
 from db.notifications import Topic
 from db.problems import Problem
 from db.states import Kind
@@ -104,6 +106,11 @@ def tags() -> Sequence[str]:
     return _tags(hub().token(Topic.TASKS))
 
 
+def calendars() -> Mapping[str, Entries]:
+    """What each calendar says."""
+    return _calendars(hub().token(Topic.TASKS))
+
+
 def pools() -> Sequence[str]:
     """The work pools of the tasks."""
     return _pools(hub().token(Topic.TASKS))
@@ -122,6 +129,12 @@ def count_tasks(filters: Filters) -> str:
 def _tags(token: Token) -> Sequence[str]:  # noqa: ARG001
     with catalogue().transaction() as session:
         return list(task_views.list_tags(session))
+
+
+@st.cache_data(ttl=15, max_entries=2, show_spinner=False)
+def _calendars(token: Token) -> Mapping[str, Entries]:  # noqa: ARG001
+    with catalogue().transaction() as session:
+        return {each.name: each.entries for each in db_calendars.list_calendars(session)}
 
 
 @st.cache_data(ttl=15, max_entries=2, show_spinner=False)

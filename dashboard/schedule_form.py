@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import components, cron_grid, edit_effects, forms
+from dashboard import components, cron_grid, edit_effects, forms, reads
 from dashboard.components import Column
 from dashboard.context import catalogue, now
 from dashboard.drafts import Draft, collect_in_fragment, held, key
@@ -18,9 +18,10 @@ from dashboard.task_words import FIELD_LABELS
 from dashboard.text import escape_markdown
 from dashboard.viewer import viewer_zone
 from db import overview
+from db.closures import Entries
 from db.errors import CatalogueUnavailable
 from db.schedules import time_zones
-from db.specs import AnyTask, InvalidTask, parse_task
+from db.specs import AnyTask, InvalidTask, closed_by, parse_task
 
 KINDS = {"cron": "Repeating", "once": "One time", "manual": "By hand"}
 EXAMPLES = {
@@ -32,6 +33,11 @@ EXAMPLES = {
     "Monthly": "0 2 1 * *",
 }
 EXAMPLE = "edit_example"
+ON_CLOSED = {
+    "skip": "Don't run (default)",
+    "next": "Run on the next open day",
+    "previous": "Run on the last open day before",
+}
 RUNS_LOOKED_AT = 60
 PASSES = {FIRST_PASS: "The first time", SECOND_PASS: "The second time"}
 
@@ -54,7 +60,8 @@ def schedule(draft: Draft) -> None:
         )
         if kind != "manual":
             st.selectbox(FIELD_LABELS["timezone"], sorted(time_zones()), key=held("timezone"), filter_mode="contains")
-        seen = preview(fields, now=now())
+        known = _calendars()
+        seen = preview(fields, now=now(), calendars=known)
         {"cron": _cron, "once": _once, "manual": _manual}[kind](seen)
         if "once_time" in problems and not seen.error and (fields["run_if_past"] or not seen.is_past):
             say_problem(problems, "once_time")
@@ -62,15 +69,38 @@ def schedule(draft: Draft) -> None:
         _due_times(seen.due_at, fields["timezone"])
         for note in seen.notes:
             st.caption(f":orange[:material/warning:] {escape_markdown(note)}")
-        _changes(draft)
+        _changes(draft, known)
+        if kind == "cron" and (known or fields["calendars"]):
+            _closed_days(problems, fields, known)
         if kind == "cron" or fields["starts_at"] or fields["ends_at"]:
             _bounds(problems, fields)
 
 
-def _changes(draft: Draft) -> None:
+def _calendars() -> Mapping[str, Entries]:
+    """None while the database is away: what is typed must stay on the page."""
+    try:
+        return reads.calendars()
+    except CatalogueUnavailable:
+        return {}
+
+
+def _closed_days(problems: Mapping[str, str], fields: Mapping[str, Any], known: Mapping[str, Entries]) -> None:
+    left, right = st.columns(2)
+    with left:
+        names = sorted({*known, *fields["calendars"]})
+        st.multiselect(FIELD_LABELS["calendars"], names, key=held("calendars"), placeholder="None: always open")
+        say_problem(problems, "calendars")
+    with right:
+        if fields["calendars"]:
+            label = FIELD_LABELS["on_closed"]
+            st.selectbox(label, list(ON_CLOSED), format_func=ON_CLOSED.__getitem__, key=held("on_closed"))
+        say_problem(problems, "on_closed")
+
+
+def _changes(draft: Draft, calendars: Mapping[str, Entries]) -> None:
     """What saving it would change: due times that come and go, and runs that would meet each other."""
     try:
-        task = forms.read(draft.fields, base=draft.base)
+        task = closed_by(forms.read(draft.fields, base=draft.base), calendars)
     except InvalidTask:
         return
     at = now()

@@ -55,6 +55,8 @@ FIELD_LABELS = {
     "schedule_kind": "Schedule",
     "cron": "Cron expression",
     "timezone": "Time zone",
+    "calendars": "Calendars",
+    "on_closed": "On a closed day",
     "once_date": "Day",
     "once_time": "Time",
     "once_pass": "Which of the two",
@@ -101,7 +103,14 @@ def _schedule(held: dict[str, Any], zone: str) -> str:
     due = schedule_of(held)
     if isinstance(due, Once):
         return f"Once, {in_full(due.at, zone)}"
-    return f"{in_words(due)}\n{held['cron']}" if "cron" in held else in_words(due)
+    lines = [in_words(due), held.get("cron", ""), _calendars(held)]
+    return "\n".join(line for line in lines if line)
+
+
+def _calendars(held: dict[str, Any]) -> str:
+    if not held.get("calendars"):
+        return ""
+    return f"Calendars: {', '.join(held['calendars'])} ({len(held.get('closed', []))} entries)"
 
 
 def _action(held: dict[str, Any], zone: str) -> str:

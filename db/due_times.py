@@ -1,9 +1,8 @@
 """The ledger: a row for every instant at which a task was due, and what became of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from typing import Any, cast
 from uuid import UUID
 
@@ -17,7 +16,7 @@ from db.pages import Page, decode_cursor, encode_cursor
 from db.partitions import newest_instant, oldest_instant
 from db.plans import plan_for_values
 from db.policies import ON_TIME
-from db.schedules import due_times
+from db.schedules import Schedule, closing, due_times, next_due_times
 from db.specs import AnyTask, FieldError, InvalidTask, OnceSchedule, parse_task
 from db.states import Missed, Outcome, Reason
 from db.tables import DueTime, Task, TaskStatus
@@ -34,10 +33,10 @@ EXTENDED_AT_ONCE = 10
 """Tasks in one transaction: claims of theirs wait until it is over."""
 # As text, because SQLAlchemy makes a statement with ON CONFLICT anew every time.
 _ADD_PENDING = text(
-    "INSERT INTO due_times (task_id, due_at, task_version, outcome)"
-    " SELECT task_id, due_at, task_version, :outcome FROM unnest("
-    "CAST(:new_task_id AS uuid[]), CAST(:new_due_at AS timestamptz[]), CAST(:new_task_version AS integer[]))"
-    " AS new (task_id, due_at, task_version) ON CONFLICT DO NOTHING"
+    "INSERT INTO due_times (task_id, due_at, task_version, outcome, reason)"
+    " SELECT task_id, due_at, task_version, :outcome, CASE WHEN closed THEN :closed END FROM unnest("
+    "CAST(:new_task_id AS uuid[]), CAST(:new_due_at AS timestamptz[]), CAST(:new_task_version AS integer[]),"
+    " CAST(:new_closed AS boolean[])) AS new (task_id, due_at, task_version, closed) ON CONFLICT DO NOTHING"
 )
 PLANNED_FOR_EVER = datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -71,20 +70,30 @@ def plan(task: AnyTask, *, after: datetime, now: datetime) -> Planned:
 def write_ahead(session: Session, task_id: UUID, task: AnyTask, *, version: int, after: datetime, now: datetime) -> int:
     """Writes the pending rows later than `after`, notes how far they reach, and returns how many are new."""
     planned = plan(task, after=after, now=now)
-    added = _add_pending(session, {(task_id, version): planned.due_at})
+    added = _add_pending(session, [Pending(task_id, version, task.schedule.value(), planned.due_at)])
     session.execute(update(TaskStatus).where(TaskStatus.task_id == task_id).values(planned_until=planned.until))
     return added
 
 
-def _add_pending(session: Session, instants: Mapping[tuple[UUID, int], Sequence[datetime]]) -> int:
-    """Adds what is missing of these due times, each of a task and its version."""
-    rows = [(*key, at) for key, due_at in instants.items() for at in due_at]
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Due times of a task by one of its versions."""
+
+    task_id: UUID
+    version: int
+    schedule: Schedule
+    due_at: Sequence[datetime]
+
+
+def _add_pending(session: Session, added: Iterable[Pending]) -> int:
+    """Adds what is missing of these due times."""
+    rows = [(one.task_id, one.version, at, closing(one.schedule, at) is not None) for one in added for at in one.due_at]
     if not rows:
         return 0
-    task_ids, versions, due_at = zip(*rows, strict=True)
-    new = values_of("new", task_id=task_ids, task_version=versions, due_at=due_at)
-    added = session.execute(_ADD_PENDING, new | {"outcome": Outcome.PENDING.value})
-    return cast("CursorResult[Any]", added).rowcount
+    task_ids, versions, due_at, closed = zip(*rows, strict=True)
+    new = values_of("new", task_id=task_ids, task_version=versions, due_at=due_at, closed=closed)
+    done = session.execute(_ADD_PENDING, new | {"outcome": Outcome.PENDING.value, "closed": Reason.CLOSED.value})
+    return cast("CursorResult[Any]", done).rowcount
 
 
 def rewrite(session: Session, task_id: UUID, task: AnyTask, *, version: int, now: datetime, catch_past: bool) -> None:
@@ -101,7 +110,7 @@ def rewrite(session: Session, task_id: UUID, task: AnyTask, *, version: int, now
         if task.schedule.at < oldest_instant(now):
             message = "This moment is too long ago to be caught up with. Choose one within the last three months."
             raise InvalidTask([FieldError(field="schedule.at", message=message)])
-        _add_pending(session, {(task_id, version): [task.schedule.at]})
+        _add_pending(session, [Pending(task_id, version, task.schedule.value(), [task.schedule.at])])
 
 
 def complete(session: Session, task: Task, *, now: datetime) -> None:
@@ -184,7 +193,8 @@ def extend(session: Session, *, now: datetime, limit: int = EXTENDED_AT_ONCE) ->
     ending = {row.Task.id: row for row in session.execute(_ending_before(now + HORIZON / 2).limit(limit))}
     if not ending:
         return 0
-    plans = {task_id: _next_of(row, now=now) for task_id, row in ending.items()}
+    specs = {task_id: parse_task(row.Task.spec) for task_id, row in ending.items()}
+    plans = {task_id: _next_of(row, specs[task_id], now=now) for task_id, row in ending.items()}
     # Locked only now, because claims wait meanwhile. What was changed since is left to the next time.
     locked = _ledger_ends().where(Task.id.in_(ending)).with_for_update(key_share=True, skip_locked=True)
     held = [
@@ -192,7 +202,13 @@ def extend(session: Session, *, now: datetime, limit: int = EXTENDED_AT_ONCE) ->
         for row in session.execute(locked)
         if (row.version, row.planned_until) == (ending[row.id].version, ending[row.id].planned_until)
     ]
-    _add_pending(session, {(task_id, ending[task_id].version): plans[task_id].due_at for task_id in held})
+    _add_pending(
+        session,
+        (
+            Pending(task_id, ending[task_id].version, specs[task_id].schedule.value(), plans[task_id].due_at)
+            for task_id in held
+        ),
+    )
     ends = rows_of("ends", task_id=(UUIDS, held), until=(INSTANTS, [plans[task_id].until for task_id in held]))
     session.execute(update(TaskStatus).where(TaskStatus.task_id == ends.c.task_id).values(planned_until=ends.c.until))
     return len(held)
@@ -213,9 +229,9 @@ def _ledger_ends() -> Any:
     return select(Task.id, Task.version, TaskStatus.planned_until).join(TaskStatus, TaskStatus.task_id == Task.id)
 
 
-def _next_of(row: Any, *, now: datetime) -> Planned:
+def _next_of(row: Any, task: AnyTask, *, now: datetime) -> Planned:
     after = max(row.planned_until or row.Task.created_at, oldest_instant(now))
-    return plan(parse_task(row.Task.spec), after=after, now=now)
+    return plan(task, after=after, now=now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,9 +294,10 @@ def _pending(*, until: datetime, now: datetime, limit: int) -> Any:
 
 
 def newest_passed(task_id: Any, *, now: Any) -> Any:
-    """The column of the newest due time of a task that has passed, whatever became of it."""
+    """The column of the newest due time of a task that has passed, whatever became of it, unless it was closed."""
     other = aliased(DueTime)
-    passed = select(func.max(other.due_at)).where(other.task_id == task_id, other.due_at <= now)
+    is_open = other.reason.is_distinct_from(as_it_is(Reason.CLOSED))
+    passed = select(func.max(other.due_at)).where(other.task_id == task_id, other.due_at <= now, is_open)
     return passed.scalar_subquery().label("newest_due_at")
 
 
@@ -454,6 +471,7 @@ def instant_in(cursor: str) -> datetime:
 
 
 def first_after(task: AnyTask, *, now: datetime) -> datetime | None:
-    """When the task is due next, by its schedule alone."""
-    upcoming = due_times(task.schedule.value(), after=now, starts_at=task.starts_at, ends_at=task.ends_at)
-    return next(islice(upcoming, 1), None)
+    """When the task is due next, by its schedule and its calendars alone."""
+    schedule = task.schedule.value()
+    upcoming = next_due_times(schedule, after=now, count=1, starts_at=task.starts_at, ends_at=task.ends_at)
+    return next(iter(upcoming), None)

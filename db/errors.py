@@ -149,6 +149,22 @@ class ChannelNotFound(CatalogueError):
         super().__init__("There is no such channel. It may have been removed meanwhile.")
 
 
+class CalendarNotFound(CatalogueError):
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no calendar named {name!r}. It may have been removed meanwhile.")
+
+
+class CalendarChanged(CatalogueError):
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Calendar {name!r} was changed meanwhile. Look at it as it is now, and save again.")
+
+
+class CalendarInUse(CatalogueError):
+    def __init__(self, name: str, tasks: int) -> None:
+        listed = "1 task follows" if tasks == 1 else f"{tasks:,} tasks follow"
+        super().__init__(f"{listed} calendar {name!r}, those in the trash included. Take it off them first.")
+
+
 class NameTaken(CatalogueError):
     def __init__(self, name: str) -> None:
         super().__init__(f"{name!r} is taken. Choose another name.")

@@ -13,9 +13,11 @@ from sqlalchemy.orm import Session, aliased
 from db.due_times import PLANNED_FOR_EVER
 from db.plans import plan_for_values
 from db.revisions import Change
+from db.schedules import closing, moved_to
+from db.specs import schedule_of
 from db.states import ACTIVE_STATES, Misfire, Outcome, Overlap, Reason
 from db.tables import DueTime, Revision, Run, TaskStatus, Worker
-from db.why import LATE_FROM, Absence, Act, Evidence, Loss, Pause, Policies, is_plain, why
+from db.why import LATE_FROM, Absence, Act, Closing, Evidence, Loss, Pause, Policies, is_plain, why
 from db.workers import LOST_AFTER
 
 VERSIONS_READ = 1000
@@ -42,6 +44,7 @@ def _gather(session: Session, task_id: UUID, rows: Sequence[DueTime], *, now: da
     losses = _losses(session, runs)
     before = _runs_before(session, task_id, rows, policies)
     newer = _newer(session, task_id, rows)
+    closings = _closings(session, task_id, rows)
     present = _presence(session, {each.work_pool for each in policies.values()}, rows, now=now)
     waiting = _waiting(session, task_id, rows)
     return {
@@ -50,6 +53,7 @@ def _gather(session: Session, task_id: UUID, rows: Sequence[DueTime], *, now: da
             runs=runs.get(row.due_at, ()),
             before=waiting.running if row.outcome == Outcome.PENDING else before.get(row.due_at),
             pause=history.pause(row),
+            closing=closings.get(row.due_at),
             deletion=history.deletion(row),
             setting=history.setting(row),
             newer_due_at=newer.get(row.due_at),
@@ -161,6 +165,22 @@ def _runs(session: Session, task_id: UUID, rows: Iterable[DueTime]) -> dict[date
     for run in session.scalars(query):
         found.setdefault(run.due_at, []).append(run)
     return found
+
+
+def _closings(session: Session, task_id: UUID, rows: Iterable[DueTime]) -> dict[datetime, Closing]:
+    """What was closed, by the versions that these due times are of."""
+    closed = [row for row in rows if row.reason == Reason.CLOSED]
+    if not closed:
+        return {}
+    query = select(Revision.version, Revision.spec["schedule"]).where(
+        Revision.task_id == task_id, Revision.version.in_({row.task_version for row in closed})
+    )
+    schedules = {version: schedule_of(document) for version, document in session.execute(query)}
+    return {
+        row.due_at: Closing(closing(schedule, row.due_at) or "", moved_to(schedule, row.due_at))
+        for row in closed
+        if (schedule := schedules.get(row.task_version)) is not None
+    }
 
 
 def _losses(session: Session, runs: Mapping[datetime, Sequence[Run]]) -> dict[UUID, Loss]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from db.schedules import in_words
+from db.schedules import closing, in_words
 from db.specs import AnyTask
 from db.states import ACTIVE_STATES, FINAL_STATES, Misfire, OnCrash, Outcome, Overlap, Reason, RunState, Trigger
 from db.testimony import (
@@ -263,6 +263,14 @@ def _skipped_paused(case: _Case) -> str | None:
     return f"Skipped as paused at {utc(case.decided_at)}, but there was no pause then, nor when it was due."
 
 
+def _skipped_closed(case: _Case) -> str | None:
+    due_at = case.row.due_at
+    versions = [*in_force(case.evidence.history, due_at), *case.policies]
+    if any(closing(version.spec.schedule.value(), due_at) is not None for version in versions):
+        return None
+    return f"Skipped as closed at {utc(case.decided_at)}, but no calendar of the task was closed when it was due."
+
+
 def _skipped_overlap(case: _Case) -> str | None:
     skipped = f"Skipped for overlap at {utc(case.decided_at)}, but"
     if not any(version.spec.overlap is Overlap.SKIP for version in case.policies):
@@ -307,6 +315,7 @@ CHECKS: dict[tuple[str, str | None], Callable[[_Case], str | None]] = {
     (Outcome.RAN, None): _ran,
     (Outcome.UNKNOWN, None): _unknown,
     (Outcome.SKIPPED, Reason.PAUSED): _skipped_paused,
+    (Outcome.SKIPPED, Reason.CLOSED): _skipped_closed,
     (Outcome.SKIPPED, Reason.OVERLAP): _skipped_overlap,
     (Outcome.SKIPPED, Reason.SUPERSEDED): _skipped_superseded,
     (Outcome.MISSED, Reason.LATE): _missed_late,

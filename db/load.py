@@ -16,11 +16,13 @@ _CRON = literal_column("(tasks.spec -> 'schedule' ->> 'cron')", Text)
 _ZONE = literal_column("(tasks.spec -> 'schedule' ->> 'timezone')", Text)
 _AT = literal_column("(tasks.spec -> 'schedule' ->> 'at')", Text)
 _BOUNDED: ColumnElement[bool] = literal_column(
-    "((tasks.spec ->> 'starts_at') IS NOT NULL OR (tasks.spec ->> 'ends_at') IS NOT NULL)", Boolean
+    "((tasks.spec ->> 'starts_at') IS NOT NULL OR (tasks.spec ->> 'ends_at') IS NOT NULL"
+    " OR (tasks.spec -> 'schedule' -> 'closed') IS NOT NULL)",
+    Boolean,
 )
 _IN_FORCE = (Task.deleted_at.is_(None), ~Task.paused)
 MOST_ALONE = 5000
-"""One-shots and tasks with bounds are looked at one by one."""
+"""One-shots and tasks with bounds or calendars are looked at one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class Sharer:
 
 
 def shared(session: Session) -> list[Shared]:
-    """The schedules of all tasks that are not paused, without those that begin or end."""
+    """The schedules of all tasks that are not paused, without those that begin or end or have calendars."""
     plan_for_values(session)
     query = (
         select(_CRON, _ZONE, func.count(), _took())
@@ -67,7 +69,7 @@ def shared(session: Session) -> list[Shared]:
 
 
 def alone(session: Session, *, begin: datetime, end: datetime, limit: int = MOST_ALONE) -> list[Alone]:
-    """One-shots that are due between two instants, and tasks whose schedule begins or ends."""
+    """One-shots that are due between two instants, and tasks whose schedule begins, ends or has calendars."""
     plan_for_values(session)
     once = (begin.isoformat() <= _AT) & (end.isoformat() > _AT)  # in UTC, as documents have them
     query = (

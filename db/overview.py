@@ -13,7 +13,7 @@ from db.due_times import instant_in
 from db.errors import BadCursor
 from db.pages import Page, decode_cursor, encode_cursor
 from db.plans import plan_for_values
-from db.states import Outcome, RunState
+from db.states import Outcome, Reason, RunState
 from db.tables import DueTime, Run, Task
 from db.task_views import PROBLEM_STATES
 
@@ -77,6 +77,7 @@ def coming(session: Session, *, after: datetime, limit: int = 20) -> list[Coming
         select(DueTime.due_at, Task.id, Task.name, Task.spec["schedule"])
         .join(Task, Task.id == DueTime.task_id)
         .where(DueTime.due_at > after, DueTime.outcome == Outcome.PENDING, Task.deleted_at.is_(None), is_due)
+        .where(DueTime.reason.is_distinct_from(Reason.CLOSED))
         .order_by(DueTime.due_at, DueTime.task_id)
         .limit(limit)
     )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from db.schedules import Once
+from db.schedules import Once, closing
 from db.specs import AnyTask
 from db.states import Misfire, Outcome, Overlap, Reason
 
@@ -54,6 +54,8 @@ def refusal(task: AnyTask, situation: Situation) -> Refusal | None:
     """Why this due time is not to be run, by the policies of its task; None where it is, now or in its turn. Pure."""
     if situation.paused:
         return Refusal(Outcome.SKIPPED, Reason.PAUSED)
+    if _is_closed(task, situation):
+        return Refusal(Outcome.SKIPPED, Reason.CLOSED)
     if situation.waits_for is not Reason.RESUMED:
         refused = _refused_as_late(task, situation)
         if refused is not None:
@@ -61,6 +63,13 @@ def refusal(task: AnyTask, situation: Situation) -> Refusal | None:
     if task.overlap is Overlap.SKIP and situation.running and not _in_line(task, situation):
         return Refusal(Outcome.SKIPPED, Reason.OVERLAP)
     return None
+
+
+def _is_closed(task: AnyTask, situation: Situation) -> bool:
+    """The ledger says so of what is to come; of what a pause held back it has to be asked again."""
+    if situation.waits_for is Reason.RESUMED:
+        return closing(task.schedule.value(), situation.due_at) is not None
+    return situation.waits_for is Reason.CLOSED
 
 
 def _refused_as_late(task: AnyTask, situation: Situation) -> Refusal | None:

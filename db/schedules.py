@@ -2,19 +2,25 @@
 
 Cron is evaluated here, in the task's time zone, and nowhere else. In the gap of spring a due time moves to the next
 valid instant; in the fold of autumn a fixed-time schedule fires on the first pass only and an every-n schedule on both.
+
+Where a calendar is closed a schedule is due all the same, so that the ledger can say that it was; `open_due_times`
+leaves these out. Where they move to another day, it is due there, too.
 """
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from itertools import islice
+from heapq import heappop, heappush
+from itertools import chain, islice
 from zoneinfo import ZoneInfo, available_timezones
 
 from cron_descriptor import Options, get_description
 from croniter import croniter
 from croniter.croniter import CroniterBadDateError, CroniterError
+
+from db.closures import MOVED_BY_AT_MOST, Closed, OnClosed
 
 # A leap day comes back on the same weekday after 28 years, and after 40 over a century that has none.
 NEVER_AFTER_YEARS = 41
@@ -30,6 +36,11 @@ ALIASES = {
 MINUTE = timedelta(minutes=1)
 DST_LOOKAHEAD = timedelta(days=396)
 WARNINGS_LOOK_AT = 1000
+MOVED_A_DAY = 24
+"""What is due more often than so is not moved to another day."""
+REACH = timedelta(days=MOVED_BY_AT_MOST + 1)
+JUMPS = 1000
+"""Closed times in a row, after which a schedule counts as closed for ever."""
 UNITS = ((60, "minutes"), (24, "hours"), (31, "days"), (12, "months"), (7, "weekdays"), (60, "seconds"))
 """How many each field of an expression goes through before it begins again."""
 
@@ -48,6 +59,7 @@ class Cron:
 
     cron: str
     timezone: str = "UTC"
+    closed: Closed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +129,21 @@ def check_zone(name: str) -> str:
     return name
 
 
+def check_movable(expression: str) -> None:
+    """What moves to another day is due at few times of a day.
+
+    Raises:
+        ScheduleError: this is not.
+    """
+    fields = croniter.expand(ALIASES.get(expression, expression))[0]
+    ranges = zip((fields[0], fields[1], fields[5] if len(fields) > 5 else [0]), (60, 24, 60), strict=True)
+    often = 1
+    for values, most in ranges:
+        often *= most if values == ["*"] else len(values)
+    if often > MOVED_A_DAY:
+        raise ScheduleError("on_closed", f"What is due more than {MOVED_A_DAY} times a day can only be skipped.")
+
+
 def due_times(
     schedule: Schedule, *, after: datetime, starts_at: datetime | None = None, ends_at: datetime | None = None
 ) -> Iterator[datetime]:
@@ -128,12 +155,29 @@ def due_times(
     else:
         # One microsecond before the start, because due times are later than `after` but not before the start.
         first = after if starts_at is None else max(after, starts_at - timedelta(microseconds=1))
-        times = _instants(schedule, first)
+        times = _instants(schedule, first) if not _moves(schedule) else _and_moved(schedule, first)
     for at in times:
         if ends_at is not None and at > ends_at:
             return
         if starts_at is None or at >= starts_at:
             yield at
+
+
+def open_due_times(
+    schedule: Schedule, *, after: datetime, starts_at: datetime | None = None, ends_at: datetime | None = None
+) -> Iterator[datetime]:
+    """As `due_times`, without those at which a calendar is closed."""
+    jumps = 0
+    while jumps < JUMPS:
+        for at in due_times(schedule, after=after, starts_at=starts_at, ends_at=ends_at):
+            if closing(schedule, at) is None:
+                jumps = 0
+                yield at
+                continue
+            after, jumps = _end_of_closing(schedule, at), jumps + 1
+            break
+        else:
+            return
 
 
 def next_due_times(
@@ -144,8 +188,8 @@ def next_due_times(
     starts_at: datetime | None = None,
     ends_at: datetime | None = None,
 ) -> list[datetime]:
-    """At most `count` due times later than `after`; fewer where the schedule ends."""
-    return list(islice(due_times(schedule, after=after, starts_at=starts_at, ends_at=ends_at), count))
+    """At most `count` due times later than `after` at which no calendar is closed; fewer where the schedule ends."""
+    return list(islice(open_due_times(schedule, after=after, starts_at=starts_at, ends_at=ends_at), count))
 
 
 def is_due_at(
@@ -154,6 +198,56 @@ def is_due_at(
     """Whether the schedule is due at exactly this instant."""
     just_before = at - timedelta(microseconds=1)
     return next(due_times(schedule, after=just_before, starts_at=starts_at, ends_at=ends_at), None) == at
+
+
+def closing(schedule: Schedule, at: datetime) -> str | None:
+    """The name of what is closed at an instant, which may be empty; None where the schedule's calendars are open."""
+    if not isinstance(schedule, Cron) or schedule.closed is None:
+        return None
+    entry = schedule.closed.at(_wall(schedule, at))
+    return None if entry is None else entry.name
+
+
+def moved_to(schedule: Schedule, at: datetime) -> datetime | None:
+    """Where a due time at which a calendar is closed has gone; None where it is not run."""
+    if not isinstance(schedule, Cron) or schedule.closed is None:
+        return None
+    zone, wall = ZoneInfo(schedule.timezone), schedule.closed.moved(_wall(schedule, at))
+    return None if wall is None else next(_passes(iter([wall]), zone, every_hour=False, fixed=True), None)
+
+
+def _wall(schedule: Cron, at: datetime) -> datetime:
+    return at.astimezone(ZoneInfo(schedule.timezone)).replace(tzinfo=None)
+
+
+def _end_of_closing(schedule: Schedule, at: datetime) -> datetime:
+    """An instant that is not before this one, and before all that is due when the calendar is open again."""
+    assert isinstance(schedule, Cron)
+    assert schedule.closed is not None
+    end = schedule.closed.opens(_wall(schedule, at)).replace(tzinfo=ZoneInfo(schedule.timezone))
+    return max(at, end.astimezone(UTC) - timedelta(microseconds=1))
+
+
+def _moves(schedule: Cron) -> bool:
+    return schedule.closed is not None and schedule.closed.then is not OnClosed.SKIP
+
+
+def _and_moved(schedule: Cron, after: datetime) -> Iterator[datetime]:
+    """The instants of the expression, and those to which some of them move, in order."""
+    assert schedule.closed is not None
+    forward = schedule.closed.then is OnClosed.NEXT
+    waiting, last = list[datetime](), after.astimezone(UTC)
+    # What moves forward comes from before; what moves back comes from later.
+    behind = timedelta() if forward else REACH
+    for at in chain(_instants(schedule, after - REACH if forward else after), [None]):
+        if at is not None:
+            heappush(waiting, at)
+            if closing(schedule, at) is not None and (moved := moved_to(schedule, at)) is not None:
+                heappush(waiting, moved)
+        while waiting and (at is None or waiting[0] <= at - behind):
+            if (next_one := heappop(waiting)) > last:
+                last = next_one
+                yield next_one
 
 
 def _instants(schedule: Cron, after: datetime) -> Iterator[datetime]:
@@ -232,8 +326,15 @@ def in_words(schedule: Schedule) -> str:
             return "Only when started by hand"
         case Once(at=at):
             return f"Once, {at.astimezone(UTC):%a %d %b %Y, %H:%M:%S} UTC"
-        case Cron(cron=cron, timezone=timezone):
-            return f"{_cron_in_words(cron)}, {timezone}"
+        case Cron(cron=cron, timezone=timezone, closed=closed):
+            return f"{_cron_in_words(cron)}, {timezone}{f', {ON_CLOSED[closed.then]}' if closed else ''}"
+
+
+ON_CLOSED = {
+    OnClosed.SKIP: "not on closed days",
+    OnClosed.NEXT: "on the next open day where it is closed",
+    OnClosed.PREVIOUS: "on the last open day before where it is closed",
+}
 
 
 @lru_cache(maxsize=4096)
@@ -254,16 +355,36 @@ def _cron_in_words(cron: str) -> str:
 
 
 def warnings(schedule: Schedule, *, now: datetime) -> list[str]:
-    """What may surprise about this schedule within the next 13 months, in sentences; the first four."""
+    """What may surprise about this schedule within the next 13 months, in sentences; the first four of each kind."""
     if isinstance(schedule, Once):
         return ["This moment has passed."] if schedule.at <= now else []
     if isinstance(schedule, Manual):
         return []
+    return [*_clock_warnings(schedule, now=now), *_closed_warnings(schedule, now=now)]
+
+
+def _closed_warnings(schedule: Cron, *, now: datetime) -> list[str]:
+    if schedule.closed is None:
+        return []
+    upcoming = islice(due_times(schedule, after=now, ends_at=now + DST_LOOKAHEAD), WARNINGS_LOOK_AT)
+    return list(islice((_closed_in_words(schedule, at) for at in upcoming if closing(schedule, at) is not None), 4))
+
+
+def _closed_in_words(schedule: Cron, at: datetime) -> str:
+    zone = ZoneInfo(schedule.timezone)
+    name, moved = closing(schedule, at), moved_to(schedule, at)
+    why = f"closed ({name})" if name else "closed"
+    what = f"it runs on {moved.astimezone(zone):%a %d %b %Y} instead" if moved else "it does not run"
+    return f"{at.astimezone(zone):%a %d %b %Y, %H:%M}: {why}, {what}."
+
+
+def _clock_warnings(schedule: Cron, *, now: datetime) -> list[str]:
     fields = ALIASES.get(schedule.cron, schedule.cron).split(" ")
     if not _is_fixed_time(schedule.cron):
         return _steps_too_far(fields)
     zone = ZoneInfo(schedule.timezone)
-    upcoming = islice(due_times(schedule, after=now, ends_at=now + DST_LOOKAHEAD), WARNINGS_LOOK_AT)
+    expected = due_times(replace(schedule, closed=None), after=now, ends_at=now + DST_LOOKAHEAD)
+    upcoming = (at for at in islice(expected, WARNINGS_LOOK_AT) if closing(schedule, at) is None)
     sentences = (_clock_change(schedule.cron, at.astimezone(zone)) for at in upcoming)
     return list(islice(filter(None, sentences), 4))
 

@@ -1,6 +1,6 @@
 """What a person says about a task, checked: the one definition that every door uses (page, REST, code)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
@@ -16,17 +16,37 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from db.actions import FlowAction, HttpAction, PythonAction, ShellAction
-from db.schedules import Cron, Manual, Once, Schedule, ScheduleError, check_cron, check_zone, due_times
+from db.closures import MAX_ENTRIES, Closed, Entries, OnClosed
+from db.schedules import (
+    Cron,
+    Manual,
+    Once,
+    Schedule,
+    ScheduleError,
+    check_cron,
+    check_movable,
+    check_zone,
+    open_due_times,
+)
 from db.states import After, Backoff, Kind, Misfire, OnCrash, Overlap
 from db.values import MAX_SECONDS, Instant, Name, Seconds, Strict, Tag, without_nul
 
 MAX_TAGS = 50
 MAX_UPSTREAM = 50
+MAX_CALENDARS = 10
 TASK_LABEL = "duetime.task"
 """The label of a deployment in Prefect, and so of its runs, that holds the id of the task that it is."""
 ATTEMPTS = ("timeout_seconds", "retries", "retry_delay_seconds", "retry_backoff")
 """The fields that say how an action is attempted: flows of our kinds take them beside the action's own."""
 DEFAULT_WORK_POOL = "default"
+
+
+def _distinct(names: list[str]) -> list[str]:
+    return sorted(set(names))
+
+
+def _is_empty(value: Any) -> bool:
+    return not value
 
 
 class CronSchedule(Strict):
@@ -36,6 +56,13 @@ class CronSchedule(Strict):
     cron: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(without_nul)]
     """Five fields, or six with seconds last, or an alias such as `@daily`."""
     timezone: Annotated[str, Field(max_length=100), AfterValidator(without_nul)] = "UTC"
+    calendars: Annotated[
+        list[Name], AfterValidator(_distinct), Field(max_length=MAX_CALENDARS, exclude_if=_is_empty)
+    ] = []
+    """The names of those that say when it is closed."""
+    on_closed: Annotated[OnClosed, Field(exclude_if=lambda value: value is OnClosed.SKIP)] = OnClosed.SKIP
+    closed: Annotated[Entries, Field(max_length=MAX_CALENDARS * MAX_ENTRIES, exclude_if=_is_empty)] = ()
+    """What its calendars say: written with each version of the task, whatever a request says."""
 
     @field_validator("cron", "timezone")
     @classmethod
@@ -45,8 +72,18 @@ class CronSchedule(Strict):
         except ScheduleError as error:
             raise PydanticCustomError("schedule", "{message}", {"message": str(error)}) from None
 
+    @field_validator("on_closed")
+    @classmethod
+    def _moves(cls, value: OnClosed, info: Any) -> OnClosed:
+        try:
+            if value is not OnClosed.SKIP and "cron" in info.data:
+                check_movable(info.data["cron"])
+        except ScheduleError as error:
+            raise PydanticCustomError("schedule", "{message}", {"message": str(error)}) from None
+        return value
+
     def value(self) -> Schedule:
-        return Cron(self.cron, self.timezone)
+        return Cron(self.cron, self.timezone, Closed(self.closed, self.on_closed) if self.closed else None)
 
 
 class OnceSchedule(Strict):
@@ -73,10 +110,6 @@ class ManualSchedule(Strict):
 AnySchedule = CronSchedule | OnceSchedule | ManualSchedule
 ScheduleSpec = Annotated[AnySchedule, Field(discriminator="kind")]
 _SCHEDULE: TypeAdapter[AnySchedule] = TypeAdapter(ScheduleSpec)
-
-
-def _distinct(tags: list[str]) -> list[str]:
-    return sorted(set(tags))
 
 
 class Upstream(Strict):
@@ -184,11 +217,39 @@ def check_against_clock(task: AnyTask, *, now: datetime) -> None:
 
 
 def _check_due_while_in_force(task: AnyTask, *, now: datetime) -> None:
-    upcoming = due_times(task.schedule.value(), after=now, starts_at=task.starts_at, ends_at=task.ends_at)
+    upcoming = open_due_times(task.schedule.value(), after=now, starts_at=task.starts_at, ends_at=task.ends_at)
     if next(upcoming, None) is None:
-        field = "starts_at" if task.ends_at is None else "ends_at"
+        field = "ends_at" if task.ends_at is not None else "starts_at" if task.starts_at is not None else "schedule"
         message = "The schedule is never due between starts_at and ends_at, so the task would never run."
+        if field == "schedule":
+            message = "Its calendars are closed whenever it is due, so the task would never run."
         raise InvalidTask([FieldError(field=field, message=message)])
+
+
+def closed_by(task: AnyTask, calendars: Mapping[str, Entries]) -> AnyTask:
+    """The task with what its calendars say.
+
+    Raises:
+        InvalidTask: one of them is not there.
+    """
+    schedule = schedule_closed_by(task.schedule, calendars)
+    return task if schedule is task.schedule else task.model_copy(update={"schedule": schedule})
+
+
+def schedule_closed_by(schedule: AnySchedule, calendars: Mapping[str, Entries]) -> AnySchedule:
+    """The same of a schedule alone.
+
+    Raises:
+        InvalidTask: a calendar is not there.
+    """
+    if not isinstance(schedule, CronSchedule) or not (schedule.calendars or schedule.closed):
+        return schedule
+    missing = [name for name in schedule.calendars if name not in calendars]
+    if missing:
+        message = f"There is no calendar named {missing[0]!r}."
+        raise InvalidTask([FieldError(field="schedule.calendars", message=message)])
+    closed = tuple(entry for name in schedule.calendars for entry in calendars[name])
+    return schedule.model_copy(update={"closed": closed})
 
 
 def schedule_of(document: Any) -> Schedule:
@@ -200,6 +261,12 @@ def schedule_of(document: Any) -> Schedule:
 def as_document(task: AnyTask) -> dict[str, Any]:
     """The JSON document of a task: `parse_task` of it gives the same task."""
     return task.model_dump(mode="json", by_alias=True)
+
+
+def as_said(task: AnyTask) -> dict[str, Any]:
+    """The same without what the catalogue adds to it: what its calendars say."""
+    document = as_document(task)
+    return {**document, "schedule": {name: value for name, value in document["schedule"].items() if name != "closed"}}
 
 
 def field_errors(error: ValidationError) -> list[FieldError]:

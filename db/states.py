@@ -132,6 +132,8 @@ class Reason(StrEnum):
     CANCELLED = "cancelled"
     QUEUED = "queued"
     """It waits for the task's runs before it."""
+    CLOSED = "closed"
+    """A calendar of its task was closed, or is going to be."""
     RESUMED = "resumed"
     """It passed during a pause, and whoever ended the pause wants it run."""
 

@@ -86,6 +86,8 @@ class Task(Base):
             postgresql_using="gin",
             postgresql_where=text("deleted_at IS NULL"),
         ),
+        # calendars.follows: who follows a calendar.
+        Index("tasks_by_calendar", text("((spec -> 'schedule') -> 'calendars')"), postgresql_using="gin"),
         # tasks.due_to_resume
         Index("tasks_to_resume", "paused_until", postgresql_where=text("paused_until IS NOT NULL")),
         # task_views.list_tasks, retention: the trash.
@@ -610,6 +612,19 @@ class ChainPosition(Base):
 
     one: Mapped[bool] = mapped_column(primary_key=True, server_default=text("true"))
     xid: Mapped[int] = mapped_column(BigInteger)
+
+
+class Calendar(Base):
+    """When it is closed. Written by db.calendars only; every version of a task keeps what its calendars said."""
+
+    __tablename__ = "calendars"
+    __table_args__ = (CheckConstraint("version >= 1", name="version_counts_from_one"),)
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    entries: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
+    version: Mapped[int]
+    updated_at: Mapped[datetime]
+    updated_by: Mapped[str]
 
 
 class Worker(Base):

@@ -14,7 +14,8 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from db import audit, chains, due_times, revisions, run_requests, runs
+from db import audit, calendars, chains, due_times, revisions, run_requests, runs
+from db.closures import Entries
 from db.errors import StaleVersion, TaskIsDeleted, TaskIsNotDeleted, TaskNameTaken, TaskNotFound
 from db.notifications import Topic, notify, of
 from db.revisions import Change
@@ -32,6 +33,7 @@ def create_task(session: Session, spec: AnyTask, *, actor: str, now: datetime) -
         InvalidTask: it would never run.
         TaskNameTaken: another task has the name.
     """
+    spec = calendars.followed_by(session, spec)
     check_against_clock(spec, now=now)
     chains.check(session, spec, task_id=None)
     task = Task(id=uuid4(), spec=as_document(spec), version=1, created_at=now, updated_at=now)
@@ -75,10 +77,19 @@ def rollback_task(session: Session, task_id: UUID, *, version: int, actor: str, 
 
 
 def _replace(
-    session: Session, task: Task, spec: AnyTask, *, actor: str, now: datetime, details: dict[str, Any] | None = None
+    session: Session,
+    task: Task,
+    spec: AnyTask,
+    *,
+    actor: str,
+    now: datetime,
+    calendar: str | None = None,
+    details: dict[str, Any] | None = None,
 ) -> None:
+    """`calendar` is the name of the one that changed, where nobody changed the task: its end may have passed."""
+    spec = calendars.followed_by(session, spec)
     rescheduled = _rescheduled(parse_task(task.spec), spec)
-    if rescheduled:
+    if rescheduled and calendar is None:
         check_against_clock(spec, now=now)
     chains.check(session, spec, task_id=task.id)
     now = _moment(session, task, now=now)
@@ -88,7 +99,26 @@ def _replace(
     _apply(session, task, spec, now=now)
     if rescheduled:
         due_times.rewrite(session, task.id, spec, version=task.version, now=now, catch_past=True)
+    details = details if calendar is None else {"calendar": calendar}
     _record(session, task, change=Change.EDITED, actor=actor, now=now, details=details)
+
+
+def change_calendar(
+    session: Session, name: str, entries: Entries, *, seen_version: int | None, actor: str, now: datetime
+) -> int:
+    """What a calendar says from now on; how many tasks have a new version for it.
+
+    Raises:
+        CalendarNotFound, CalendarChanged.
+    """
+    calendars.write(session, name, entries, seen_version=seen_version, actor=actor, now=now)
+    followers = select(Task.id).where(calendars.follows(name), Task.deleted_at.is_(None)).order_by(Task.id)
+    task_ids = session.scalars(followers).all()
+    for task_id in task_ids:
+        task = _lock(session, task_id)
+        if task.deleted_at is None:
+            _replace(session, task, parse_task(task.spec), actor=actor, now=now, calendar=name)
+    return len(task_ids)
 
 
 def pause_task(
@@ -152,10 +182,11 @@ def restore_task(session: Session, task_id: UUID, *, actor: str, now: datetime) 
     if task.deleted_at is None:
         raise TaskIsNotDeleted(task.spec["name"])
     now = _moment(session, task, now=now)
-    chains.check(session, parse_task(task.spec), task_id=task.id)
+    spec = calendars.followed_by(session, parse_task(task.spec))
+    chains.check(session, spec, task_id=task.id)
     task.deleted_at = None
-    _next_version(session, task, now=now)
-    due_times.rewrite(session, task.id, parse_task(task.spec), version=task.version, now=now, catch_past=False)
+    _apply(session, task, spec, now=now)
+    due_times.rewrite(session, task.id, spec, version=task.version, now=now, catch_past=False)
     _record(session, task, change=Change.RESTORED, actor=actor, now=now)
 
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 from itertools import chain, pairwise, takewhile
 from uuid import UUID
 
-from db.schedules import Schedule, due_times
+from db.schedules import Schedule, due_times, open_due_times
 from db.specs import AnyTask, OnceSchedule
 
 SAME_MOMENT = timedelta(seconds=1)
@@ -122,11 +122,13 @@ def due_instants(history: Sequence[Version], *, from_at: datetime, to_at: dateti
 
 
 def is_due_within(history: Sequence[Version], *, after: datetime, until: datetime) -> bool:
-    """Whether the task was due later than one instant and not later than another."""
+    """Whether the task was due, its calendars open, later than one instant and not later than another."""
     for version, start, end in _spans(history):
         spec, first, last = version.spec, max(start, after), min(end, until)
         if not version.is_deleted and first < last:
-            upcoming = due_times(spec.schedule.value(), after=first, starts_at=spec.starts_at, ends_at=spec.ends_at)
+            upcoming = open_due_times(
+                spec.schedule.value(), after=first, starts_at=spec.starts_at, ends_at=spec.ends_at
+            )
             if next(upcoming, FOR_EVER) <= last:
                 return True
     return any(after < at <= until for at, _ in _all_caught_past(history))

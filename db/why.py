@@ -65,6 +65,14 @@ class Loss:
 
 
 @dataclass(frozen=True, slots=True)
+class Closing:
+    """What was closed, and where the due time went."""
+
+    name: str = ""
+    moved_to: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """What the catalogue knows about a due time besides its row."""
 
@@ -75,6 +83,7 @@ class Evidence:
     before: Run | None = None
     """The run of the task that it came upon, or had to wait for."""
     pause: Pause | None = None
+    closing: Closing | None = None
     deletion: Act | None = None
     setting: Act | None = None
     """Who asked for a moment that had passed already."""
@@ -135,10 +144,20 @@ def _skipped(row: DueTime, known: Evidence, clock: Clock) -> str:
             came = f"the due time at {clock.at(known.newer_due_at)}" if known.newer_due_at else "a newer due time"
             tail = f"and only the newest is run (misfire: latest).{_absence_sentence(known, clock)}"
             return f"Skipped: {came} came while nobody could run this one, {tail}"
+        case Reason.CLOSED:
+            return f"Skipped: {_closed(known, clock)}."
         case Reason.PAUSED:
             return f"Skipped: {_paused(known.pause, clock)}."
         case _:
             return f"Skipped: {row.reason}."
+
+
+def _closed(known: Evidence, clock: Clock) -> str:
+    if known.closing is None:
+        return "a calendar of the task was closed"
+    why = f"closed for {_quoted(known.closing.name)}" if known.closing.name else "a calendar of the task was closed"
+    moved = known.closing.moved_to
+    return f"{why}, and moved to {clock.at(moved, seconds_matter=False)}" if moved else why
 
 
 def _overlapped(row: DueTime, known: Evidence, clock: Clock) -> str:

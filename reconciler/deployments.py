@@ -210,6 +210,10 @@ def _action_in(facts: Facts) -> tuple[Kind, dict[str, Any], dict[str, Any]]:
     return Kind.FLOW, {"entrypoint": facts["entrypoint"], "parameters": given}, {"timeout_seconds": None}
 
 
+def _both_repeat(*documents: dict[str, Any]) -> bool:
+    return all(document["schedule"]["kind"] == "cron" for document in documents)
+
+
 EDITABLE = {"parameters", "schedule", "paused", "tags", "description", "work_pool"}
 
 
@@ -230,5 +234,7 @@ def edited(task: AnyTask, theirs: Facts, changed: set[str]) -> AnyTask:
     for field in changed & {"paused", "tags", "description", "work_pool"}:
         document[field] = as_seen[field]
     if "schedule" in changed:
-        document["schedule"] = as_seen["schedule"]
+        # Prefect does not know of calendars.
+        kept = document["schedule"] if _both_repeat(document, as_seen) else {}
+        document["schedule"] = kept | as_seen["schedule"]
     return parse_task(document)

@@ -71,7 +71,7 @@ def decide(expected: Sequence[Expected], scheduled: Sequence[FlowRun], *, now: d
         refused = _refused(one, now=now) if one.due_at <= now else None
         if refused is not None:
             decisions.append(Settle(one, refused))
-        elif one.deployment_id is None or (late and catching_up[one.task_id] >= AHEAD_OF_A_TASK):
+        elif not _needs_a_run(one, behind=late and catching_up[one.task_id] >= AHEAD_OF_A_TASK):
             continue
         elif (one.deployment_id, one.due_at) not in have:
             if not late or waiting[one.task.work_pool] < AT_MOST_CAUGHT_UP:
@@ -80,6 +80,10 @@ def decide(expected: Sequence[Expected], scheduled: Sequence[FlowRun], *, now: d
         if refused is None and late and one.task.overlap is not Overlap.ALLOW:
             catching_up[one.task_id] += 1
     return decisions
+
+
+def _needs_a_run(one: Expected, *, behind: bool) -> bool:
+    return one.deployment_id is not None and one.waits_for is not Reason.CLOSED and not behind
 
 
 def _is_late(one: Expected, now: datetime) -> bool:

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from dashboard.api import problems
 from dashboard.api.accounts import account_routes
 from dashboard.api.answers import Event, Problem
+from dashboard.api.calendars import calendar_routes
 from dashboard.api.docs import docs_route
 from dashboard.api.events import event_routes
 from dashboard.api.health import health_router
@@ -54,8 +55,13 @@ def create_api(catalogue: Catalogue, hub: Hub) -> FastAPI:
     problems.install(app)
     health = (health_router(catalogue), metrics_router(catalogue))
     feed = Feed(catalogue, hub, events.as_json)
-    things = (task_routes(catalogue), run_routes(catalogue), schedule_routes(), event_routes(feed))
-    people = (account_routes(catalogue), secret_routes(catalogue), message_routes(catalogue))
+    things = (task_routes(catalogue), run_routes(catalogue), schedule_routes(catalogue), event_routes(feed))
+    people = (
+        account_routes(catalogue),
+        calendar_routes(catalogue),
+        secret_routes(catalogue),
+        message_routes(catalogue),
+    )
     for router in (*things, *people, *health):
         app.include_router(router)
     app.router.routes.append(docs_route(app))

@@ -178,7 +178,5 @@ def required_condition(if_match: str | None) -> Condition:
         Refusal: 428 where the header is missing.
     """
     if if_match is None:
-        raise Refusal(
-            428, 'Send If-Match with the ETag of the task that you edited, such as If-Match: "3".', kind="no-version"
-        )
+        raise Refusal(428, 'Send If-Match with the ETag of what you edited, such as If-Match: "3".', kind="no-version")
     return condition(if_match)

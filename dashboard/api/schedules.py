@@ -9,11 +9,13 @@ from dashboard.api.access import takes
 from dashboard.api.bodies import JsonRoute
 from dashboard.api.inputs import PreviewBody
 from dashboard.context import now
+from db import calendars
 from db.access import Role
+from db.engine import Catalogue
 from db.schedules import in_words, next_due_times, warnings
 
 
-def schedule_routes() -> APIRouter:
+def schedule_routes(catalogue: Catalogue) -> APIRouter:
     """`/schedules/preview`."""
     router = APIRouter(prefix="/schedules", tags=["schedules"], route_class=JsonRoute, responses=problems.DESCRIBED)
 
@@ -25,7 +27,8 @@ def schedule_routes() -> APIRouter:
     )
     def preview(body: PreviewBody) -> Response:
         at = now()
-        schedule = body.schedule.value()
+        with catalogue.transaction() as session:
+            schedule = calendars.schedule_followed_by(session, body.schedule).value()
         previewed = answers.Previewed(
             words=in_words(schedule),
             due_times=next_due_times(schedule, after=_just_before(body.from_at) or at, count=body.count),

@@ -1,4 +1,4 @@
-"""The load ahead, by day, hour and minute, and a way to spread what falls into the same minute."""
+"""The load ahead, by day, hour and minute, a way to spread what falls into the same minute, and the closed days."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from dashboard import bulk, bulk_bar, components, navigation, reads, spreading, viewer
+from dashboard import bulk, bulk_bar, closed_card, components, navigation, reads, spreading, viewer
 from dashboard.components import Column
 from dashboard.context import catalogue, now
 from dashboard.failures import outage_shown
@@ -32,8 +32,9 @@ def page() -> None:
     navigation.show_notice()
     with st.container(horizontal=True, vertical_alignment="center"):
         st.title("Calendar", anchor=False, width="stretch")
-        components.live([Topic.TASKS], [FRAGMENT], key="calendar_live")
+        components.live([Topic.TASKS], [FRAGMENT, closed_card.FRAGMENT], key="calendar_live")
     _load()
+    closed_card.show()
 
 
 @st.fragment(key=FRAGMENT)

@@ -1,12 +1,17 @@
 """The load ahead, and spreading it."""
 
 import re
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from db import calendars
+from db.closures import Dates
+from tests.browser.conftest import artefact
 from tests.browser.reading import open_page, row, rows, settle
-from tests.browser.world import World
+from tests.browser.world import HOSTILE, World, now
 
 pytestmark = pytest.mark.xdist_group("browser")
 
@@ -50,3 +55,54 @@ def test_work_is_weighed_by_how_long_runs_take(page: Page, world: World) -> None
     world.end(world.start(task))
     open_page(page, "/calendar?zone=UTC&load=Work", "Calendar")
     expect(page.get_by_text("By how long the last run of each task took.")).to_be_visible()
+
+
+FILE = (
+    "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\nBEGIN:VEVENT\r\nUID:1\r\nDTSTAMP:20260101T000000Z\r\n"
+    "DTSTART;VALUE=DATE:20301226\r\nSUMMARY:Boxing Day\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
+)
+
+
+def test_a_calendar_is_written_in_lines_and_taken_from_a_file(page: Page, world: World, tmp_path: Path) -> None:
+    open_page(page, "/calendar?zone=UTC", "Calendar")
+    page.get_by_role("button", name="Add a calendar").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("textbox", name="Name").fill("holidays")
+    lines = dialog.get_by_role("textbox", name="When it is closed, a line each")
+    lines.fill("every year 12-25 Christmas\nsomeday")
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog.get_by_text("Line 2 cannot be read.")).to_be_visible()
+    lines.fill("every year 12-25 Christmas")
+    lines.blur()
+    (tmp_path / "boxing.ics").write_bytes(FILE.encode())
+    dialog.locator("input[type=file]").set_input_files(tmp_path / "boxing.ics")
+    expect(lines).to_have_value("every year 12-25 Christmas\n2030-12-26 Boxing Day")
+    page.screenshot(path=artefact("calendar-dialog.png"))
+    dialog.get_by_role("button", name="Save").click()
+    expect(row(page, "Calendars", "holidays")).to_contain_text("every year 12-25 Christmas; 2030-12-26 Boxing Day")
+    page.screenshot(path=artefact("calendar-closed.png"), full_page=True)
+    found = world.do(lambda session: calendars.get_calendar(session, "holidays"))
+    assert [entry.name for entry in found.entries] == ["Christmas", "Boxing Day"]
+
+
+def test_a_task_follows_a_calendar_and_the_form_says_what_that_means(page: Page, world: World) -> None:
+    tomorrow = (now() + timedelta(days=1)).date()
+    world.do(
+        lambda s: calendars.add(
+            s, f"holidays {HOSTILE}", (Dates(first=tomorrow, name=HOSTILE[:100]),), actor="anna", now=now()
+        )
+    )
+    task = world.task("backup", schedule=NIGHTLY)
+    open_page(page, f"/edit?id={task}", "Edit task")
+    page.get_by_role("combobox", name="Calendars").click()
+    page.get_by_role("option").filter(has_text="holidays").click()
+    page.keyboard.press("Escape")
+    expect(page.get_by_text("it does not run.").first).to_be_visible()
+    expect(page.get_by_text("Due times of the next 14 days: 1 gone.")).to_be_visible()
+    page.screenshot(path=artefact("edit-closed.png"), full_page=True)
+    page.locator(".st-key-edit_save button").click()
+    expect(page.get_by_role("heading", name="backup")).to_be_visible()
+    saved = world.see(task).spec.schedule
+    assert saved.calendars == [f"holidays {HOSTILE}"]  # type: ignore[union-attr]
+    expect(page.get_by_text("not on closed days").first).to_be_visible()
+    page.screenshot(path=artefact("task-closed.png"), full_page=True)

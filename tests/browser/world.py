@@ -20,6 +20,7 @@ from db.tables import (
     Account,
     ApiKey,
     AuditEntry,
+    Calendar,
     Channel,
     DueTime,
     Heartbeat,
@@ -40,7 +41,7 @@ HOSTILE = "<img src=x onerror=alert(1)> **b** :red[x] [l](javascript:1) https://
 WORKER = uuid4()
 TABLES = (
     *(Task, DueTime, Run, RunLog, AuditEntry, Worker, Heartbeat, ProblemMark),
-    *(Account, ApiKey, SignIn, Channel, Webhook, Secret),
+    *(Account, ApiKey, SignIn, Channel, Webhook, Secret, Calendar),
 )
 
 

@@ -59,6 +59,8 @@ RULES: dict[str, tuple[Role, Callable[[UUID], object]]] = {
     "unchain": (Role.EDITOR, lambda task: commands.unchain(task, uuid4())),
     "put_secret": (Role.ADMIN, lambda _: admin_commands.put_secret("TOKEN", "correct horse")),
     "remove_secret": (Role.ADMIN, lambda _: admin_commands.remove_secret("TOKEN")),
+    "save_calendar": (Role.ADMIN, lambda _: admin_commands.save_calendar(str(uuid4()), (), seen_version=None)),
+    "remove_calendar": (Role.ADMIN, lambda _: admin_commands.remove_calendar("none")),
     "revoke_key": (Role.VIEWER, lambda _: admin_commands.revoke_key(uuid4())),
 }
 A_TEST = "run_now with something changed"
