@@ -12,7 +12,7 @@ FROM python:3.11-slim
 # 999 is also who PostgreSQL is in its image: both read the password, and nobody else may.
 RUN groupadd --gid 999 duetime \
     && useradd --uid 999 --gid duetime --create-home duetime \
-    && install --directory --owner duetime --group duetime --mode 700 /secrets /home/duetime/.prefect
+    && install --directory --owner duetime --group duetime --mode 700 /secrets /worker-secrets /home/duetime/.prefect
 ENV VIRTUAL_ENV=/opt/duetime PATH=/opt/duetime/bin:$PATH PYTHONUNBUFFERED=1
 # The dependencies are a layer of their own, which a change of the sources leaves as it is.
 COPY --from=dependencies /opt/duetime /opt/duetime

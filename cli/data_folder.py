@@ -25,6 +25,7 @@ class DataFolder:
         self.births = path / "births.json"
         self.secret_keys = path / "secret-keys"
         self.prefect_auth = path / "prefect-auth"
+        self.worker_password = path / "worker-password"
         self._lock = path / "lock"
 
     @contextmanager

@@ -25,6 +25,11 @@ def fernet_key() -> str:
     return base64.urlsafe_b64encode(os.urandom(32)).decode()
 
 
+def password() -> str:
+    """One that nobody has to type."""
+    return secrets.token_urlsafe(32)
+
+
 def prefect_auth() -> str:
     """Name and password, as Prefect's auth string has them."""
     return f"duetime:{secrets.token_urlsafe(24)}"

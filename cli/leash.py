@@ -29,6 +29,9 @@ def end_with_parent(how: signal.Signals) -> None:
 def main(parent: int, command: list[str]) -> None:
     """Does not return."""
     end_with_parent(signal.SIGTERM)
+    # A shell that starts us in the background has it ignored, and so would be whoever stops by sending it to itself, as
+    # Prefect's worker does.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     if os.getppid() != parent:
         sys.exit("Whoever started this is dead already.")
     os.execv(command[0], command)  # noqa: S606 - no shell is wanted

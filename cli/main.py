@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from cli.account_options import add_account_commands
 from cli.audit import add_audit_options
+from cli.catalogue_option import add_catalogue_options
 from cli.console import Refused, complain
 from cli.crontab_options import add_crontab_options
 from cli.moving_options import add_moving_commands
@@ -65,6 +66,12 @@ def _move(chosen: argparse.Namespace) -> int:
     return {"export": moving.export, "import": moving.import_tasks, "check": moving.check}[chosen.command](chosen)
 
 
+def _reseal(chosen: argparse.Namespace) -> int:
+    from cli.reseal import reseal
+
+    return reseal(chosen)
+
+
 def _account(chosen: argparse.Namespace) -> int:
     from cli.account import account
 
@@ -81,6 +88,7 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "import": _move,
     "check": _move,
     "account": _account,
+    "reseal": _reseal,
 }
 
 
@@ -116,6 +124,13 @@ def _parsers() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
     add_crontab_options(crontab, os.environ)
     add_moving_commands(commands, os.environ)
     add_account_commands(commands, os.environ)
+    reseal = commands.add_parser(
+        "reseal",
+        help="seal secrets anew after a change of keys",
+        description="Seals all secrets, webhooks' keys and channels' addresses anew with the first key of "
+        "DUETIME_SECRET_KEYS or DUETIME_SECRET_KEY_FILE, so that the others can be thrown away.",
+    )
+    add_catalogue_options(reseal, os.environ)
     demo = commands.add_parser(
         "demo",
         help="show the dashboard on a made-up shop",

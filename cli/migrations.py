@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import psycopg
@@ -11,8 +12,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from cli.console import Refused, say
 from cli.leash import leashed
+from cli.parts import WORKER_PASSWORD_FILE
 from cli.postgres import ensure_database
 from cli.settings import for_libpq, for_prefect, prefect_database
+from db import worker_role
 from db.migrate import migrate
 
 WAIT_SECONDS = 60.0
@@ -46,6 +49,24 @@ def migrate_everything(environ: Mapping[str, str]) -> None:
         upgrade.wait()
     if upgrade.returncode != 0:
         raise Refused("Prefect's database could not be brought up to date; Prefect says above why.")
+    _prepare_workers(catalogue, for_libpq(prefect), environ)
+
+
+def _prepare_workers(catalogue: str, prefect: str, environ: Mapping[str, str]) -> None:
+    """Their role, where they have a password of their own."""
+    file = environ.get(WORKER_PASSWORD_FILE)
+    if not file:
+        return
+    try:
+        password = Path(file).read_text().strip()
+    except OSError as error:
+        raise Refused(f"{WORKER_PASSWORD_FILE}: {file} cannot be read: {error.strerror}.") from error
+    if not password:
+        raise Refused(f"{WORKER_PASSWORD_FILE}: {file} is empty. Write the password of the workers' role into it.")
+    try:
+        worker_role.prepare(catalogue, prefect, password=password)
+    except worker_role.RoleRefused as error:
+        raise Refused(str(error)) from error
 
 
 def _wait_for(url: str) -> None:

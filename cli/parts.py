@@ -42,6 +42,8 @@ PREFECT_AUTH = "DUETIME_PREFECT_AUTH"
 """`user:password`, which Prefect's server asks for where it is set."""
 
 
+WORKER_PASSWORD_FILE, WORKER_URL = "DUETIME_WORKER_PASSWORD_FILE", "DUETIME_WORKER_DATABASE_URL"
+"""The password of the workers' role in PostgreSQL, and the catalogue's address as workers come to it."""
 ADDRESSES = ("DUETIME_HTTP_ALLOW", "DUETIME_HTTP_DENY")
 """To which addresses tasks and webhooks may send requests."""
 
@@ -74,6 +76,7 @@ class Part:
 def migrations(settings: Settings, catalogue_url: str, environ: Mapping[str, str]) -> Part:
     """It brings both databases up to date."""
     environment = _plain(environ) | _databases(settings, catalogue_url) | _home(settings)
+    environment |= {name: environ[name] for name in (WORKER_PASSWORD_FILE,) if name in environ}
     return Part("migrations", Role.UP, (*PYTHON, "cli.main", "migrate"), environment, once=True)
 
 
@@ -95,7 +98,7 @@ def parts(settings: Settings, catalogue_url: str, environ: Mapping[str, str]) ->
         Part("prefect", Role.PREFECT, _prefect_command(settings), plain | server),
         Part("dashboard", Role.DASHBOARD, (*PYTHON, "dashboard"), client | _door(settings, environ) | catalogue),
         Part("reconciler", Role.RECONCILER, (*PYTHON, "reconciler"), client | catalogue | reconciler),
-        *_workers(settings, client | _databases(settings, catalogue_url) | _of_workers(environ)),
+        *_workers(settings, client | _workers_databases(settings, catalogue_url, environ) | _of_workers(environ)),
     ]
 
 
@@ -141,7 +144,7 @@ def _server(settings: Settings, catalogue_url: str) -> dict[str, str]:
 def _door(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
     """The dashboard's own variables, among them its credentials, which nobody else is to see."""
     own = {name: value for name, value in environ.items() if name.startswith("DUETIME_")}
-    for others in ("DUETIME_PREFECT_DATABASE_URL", PREFECT_AUTH):
+    for others in ("DUETIME_PREFECT_DATABASE_URL", PREFECT_AUTH, WORKER_PASSWORD_FILE, WORKER_URL):
         own.pop(others, None)
     address = {"DUETIME_HOST": settings.host, "DUETIME_PORT": str(settings.port)}
     return own | address | {"DUETIME_PREFECT_URL": settings.prefect_url}
@@ -150,6 +153,10 @@ def _door(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
 def _databases(settings: Settings, catalogue_url: str) -> dict[str, str]:
     prefect = settings.prefect_database_url or prefect_database(catalogue_url)
     return {"DUETIME_DATABASE_URL": catalogue_url, "DUETIME_PREFECT_DATABASE_URL": prefect}
+
+
+def _workers_databases(settings: Settings, catalogue_url: str, environ: Mapping[str, str]) -> dict[str, str]:
+    return _databases(settings, environ.get(WORKER_URL) or catalogue_url)
 
 
 def _home(settings: Settings) -> dict[str, str]:

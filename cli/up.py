@@ -8,8 +8,18 @@ from cli.census import end_leftovers
 from cli.console import Refused, say
 from cli.data_folder import DataFolder
 from cli.doors import invitation, there_is_an_admin
-from cli.kept import fernet_key, kept, prefect_auth
-from cli.parts import PREFECT_AUTH, SECRET_KEY_FILE, SECRET_KEYS, Part, arrivals, migrations, parts
+from cli.kept import fernet_key, kept, password, prefect_auth
+from cli.parts import (
+    PREFECT_AUTH,
+    SECRET_KEY_FILE,
+    SECRET_KEYS,
+    WORKER_PASSWORD_FILE,
+    WORKER_URL,
+    Part,
+    arrivals,
+    migrations,
+    parts,
+)
 from cli.ports import port_problem
 from cli.postgres import EmbeddedPostgres, ensure_database
 from cli.readiness import Readiness
@@ -17,6 +27,7 @@ from cli.settings import CATALOGUE, Settings
 from cli.stopping import Stopping, StopRequested
 from cli.supervision import Supervisor
 from dashboard.binding import PASSWORD, PROVIDER, UnsafeBinding, check_binding
+from db.worker_role import role_of, url_of
 
 STARTING_PAUSE_SECONDS = 0.1
 PAUSE_SECONDS = 0.5
@@ -78,14 +89,23 @@ class _System:
         """What is going to end when everybody has arrived."""
         catalogue_url = self._settings.database_url or self._start_postgres()
         self._readiness.tell("bringing the databases up to date")
-        self._supervisor.run_to_end(migrations(self._settings, catalogue_url, self._environ))
+        workers = self._workers(catalogue_url)
+        self._supervisor.run_to_end(migrations(self._settings, catalogue_url, {**self._environ, **workers}))
         _check_binding(self._settings, self._environ, has_way_in=there_is_an_admin(catalogue_url))
         self._invite(catalogue_url)
-        everything = parts(self._settings, catalogue_url, {**self._environ, **self._kept(catalogue_url)})
+        everything = parts(self._settings, catalogue_url, {**self._environ, **workers, **self._kept(catalogue_url)})
         awaited = arrivals(catalogue_url, self._environ, since=datetime.now(UTC))
         self._readiness.tell(f"starting {', '.join(part.name for part in everything)}")
         self._supervisor.keep([*everything, awaited])
         return awaited
+
+    def _workers(self, catalogue_url: str) -> dict[str, str]:
+        """How workers come to the catalogue: to an embedded one by a role of their own."""
+        if self._postgres is None:
+            return {}
+        kept_password, file = kept(self._folder.worker_password, password), os.fspath(self._folder.worker_password)
+        url = url_of(catalogue_url, role=role_of(catalogue_url), password=kept_password)
+        return {WORKER_PASSWORD_FILE: file, WORKER_URL: url}
 
     def _kept(self, catalogue_url: str) -> dict[str, str]:
         """The keys that this folder keeps, where the environment has none."""

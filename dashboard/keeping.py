@@ -1,14 +1,11 @@
 """For how long things are kept: what the task that keeps house is told."""
 
-from collections.abc import Mapping
-from datetime import timedelta
-
 from sqlalchemy.orm import Session
 
 from dashboard.context import now
 from db import task_views, tasks
 from db.actions import FlowAction
-from db.retention import DAYS, Kept
+from db.retention import Kept, kept_by, kept_for
 
 TASK = "housekeeping"
 
@@ -21,9 +18,4 @@ def read(session: Session) -> Kept | None:
     task = task_views.get_task(session, task_id, now=now())
     if task.spec.paused or not isinstance(task.spec.action, FlowAction):
         return None
-    return _kept(task.spec.action.parameters)
-
-
-def _kept(parameters: Mapping[str, object]) -> Kept:
-    given = {name: parameters.get(f"keep_{name}_days", days) for name, days in DAYS.items()}
-    return Kept(**{name: timedelta(days=days) for name, days in given.items() if isinstance(days, int | float)})
+    return kept_for(kept_by(task.spec.action.parameters))

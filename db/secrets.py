@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from db import audit
 from db.errors import BadSecret, SecretNotFound
 from db.sealing import Sealer
-from db.tables import Secret
+from db.tables import Channel, Secret, Webhook
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}\Z")
 LEAST, MOST = 4, 64 * 1024
@@ -74,7 +74,7 @@ def opened(session: Session, names: Collection[str], *, sealer: Sealer) -> Mappi
 
 
 def reseal_all(session: Session, *, sealer: Sealer, actor: str, now: datetime) -> int:
-    """Seals all anew with the first key, so that the others can be thrown away; how many these are.
+    """Seals all that is sealed anew with the first key, so that the others can be thrown away; how many these are.
 
     Raises:
         SecretsUnavailable: one was sealed with a key that is not here.
@@ -82,8 +82,15 @@ def reseal_all(session: Session, *, sealer: Sealer, actor: str, now: datetime) -
     rows = session.scalars(select(Secret).with_for_update()).all()
     for row in rows:
         row.sealed = sealer.reseal(row.sealed)
-    audit.record(session, at=now, actor=actor, change="secret.keys_changed", details={"secrets": len(rows)})
-    return len(rows)
+    hooks = session.scalars(select(Webhook).with_for_update()).all()
+    for hook in hooks:
+        hook.signing_key = sealer.reseal(hook.signing_key)
+    channels = session.scalars(select(Channel).with_for_update()).all()
+    for channel in channels:
+        channel.address = sealer.reseal(channel.address)
+    details = {"secrets": len(rows), "webhooks": len(hooks), "channels": len(channels)}
+    audit.record(session, at=now, actor=actor, change="secret.keys_changed", details=details)
+    return sum(details.values())
 
 
 _USED_BY = text(

@@ -653,6 +653,27 @@ class Worker(Base):
     """Since when it takes nothing new."""
 
 
+class HousekeepingRequest(Base):
+    """That what is too old be removed. Written by the task that keeps house; done, or refused, by the reconciler."""
+
+    __tablename__ = "housekeeping_requests"
+    __table_args__ = (
+        CheckConstraint(
+            "num_nonnulls(removed, refused) = CASE WHEN done_at IS NULL THEN 0 ELSE 1 END", name="done_or_refused"
+        ),
+        # retention.fulfil
+        Index("housekeeping_requests_open", "requested_at", postgresql_where=text("done_at IS NULL")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    requested_at: Mapped[datetime]
+    kept: Mapped[dict[str, Any]]
+    """For how many days each kind of thing is kept."""
+    done_at: Mapped[datetime | None]
+    removed: Mapped[dict[str, Any] | None]
+    refused: Mapped[str | None]
+
+
 class Heartbeat(Base):
     """When a part that is one of a kind last did its work; for the reconciler, also who holds the lease."""
 

@@ -15,6 +15,7 @@ from reconciler import due_times, runs, tasks
 from reconciler.auditing import Auditor
 from reconciler.clock import now
 from reconciler.comparison import Comparison
+from reconciler.housekeeper import Housekeeper
 from reconciler.lease import Lease
 from reconciler.messenger import Messenger
 from reconciler.prefect import Prefect, PrefectUnavailable
@@ -24,6 +25,7 @@ from reconciler.workers import declare_lost
 log = logging.getLogger(__name__)
 
 PAUSE_SECONDS = 1.0
+HOUSEKEEPING_SECONDS = 5
 EVENTS_AT_ONCE = 50_000
 EVERYTHING_SECONDS = 5.0
 EVERYTHING_AT_MOST = 0.1
@@ -59,9 +61,10 @@ class Reconciler:
     wake: threading.Event = field(default_factory=threading.Event)
     stopped: threading.Event = field(default_factory=threading.Event)
     lease: Lease = field(init=False)
+    housekeeper: Housekeeper = field(init=False)
 
     def __post_init__(self) -> None:
-        self.lease = Lease(self.catalogue)
+        self.lease, self.housekeeper = Lease(self.catalogue), Housekeeper(self.catalogue)
 
     def run(self) -> None:
         """Makes passes until it is stopped. Whatever does not answer is waited for."""
@@ -95,6 +98,7 @@ class Reconciler:
 
     def _end(self) -> None:
         self.lease.stop()
+        self.housekeeper.close()
         if self.auditor is not None:
             self.auditor.close()
 
@@ -147,6 +151,7 @@ class Reconciler:
             Every(5, self._declare_lost),
             Every(60, self._audit),
             Every(60, self._forget_events),
+            Every(HOUSEKEEPING_SECONDS, self.housekeeper.look_beside),
             Every(3600, self._tidy),
             Every(0, deploy_changes),
             Every(0, self._follow_chains),

@@ -13,6 +13,7 @@ import pytest
 from psycopg import sql
 
 from cli.postgres import EmbeddedPostgres
+from db import worker_role
 from db.engine import Catalogue
 from db.migrate import migrate
 
@@ -20,6 +21,9 @@ pytest_plugins = ["tests.prefect_server"]
 
 HOME_VARIABLE = "DUETIME_TEST_POSTGRES"
 UNSAFE_BUT_FAST = (("fsync", "off"), ("synchronous_commit", "off"), ("full_page_writes", "off"))
+
+WORKER, WORKER_PASSWORD = "duetime_test_worker", "worker"
+"""The role of workers, in all databases that are made of the migrated one."""
 
 FreshDatabase = Callable[..., AbstractContextManager[str]]
 
@@ -68,6 +72,7 @@ def migrated(fresh_database: FreshDatabase) -> Iterator[str]:
     """The name of a database with the catalogue's tables and nothing in them, to be a template."""
     with fresh_database() as url:
         migrate(url)
+        worker_role.prepare(url, None, password=WORKER_PASSWORD, role=WORKER)
         yield url.rpartition("/")[2]
 
 
@@ -85,6 +90,11 @@ def database_url(fresh_database: FreshDatabase) -> Iterator[str]:
     """An empty database of the test's own."""
     with fresh_database() as url:
         yield url
+
+
+def as_worker(url: str) -> str:
+    """The address as workers come to it."""
+    return worker_role.url_of(url, role=WORKER, password=WORKER_PASSWORD)
 
 
 def _administer(url: str, statement: sql.Composed) -> None:

@@ -1,5 +1,6 @@
 """Bodies of requests: read with a limit, parsed as strict JSON, and checked without bending types."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from email.message import Message
@@ -15,6 +16,8 @@ from db.specs import FieldError, InvalidTask
 MAX_BYTES = 1024 * 1024
 READ_AT_MOST = 16 * MAX_BYTES
 """A body that is too large is read this far, so that its sender gets to see the answer."""
+SECONDS_AT_MOST = 30.0
+"""What is still on its way then is not waited for."""
 
 
 class JsonRequest(Request):
@@ -24,10 +27,15 @@ class JsonRequest(Request):
         """At most 1 MiB, of the type application/json.
 
         Raises:
-            Refusal: 413 or 415.
+            Refusal: 408, 413 or 415.
         """
         if not hasattr(self, "_body"):
-            self._body = await self._within_limit()
+            try:
+                async with asyncio.timeout(SECONDS_AT_MOST):
+                    self._body = await self._within_limit()
+            except TimeoutError:
+                message = f"The body did not arrive within {SECONDS_AT_MOST:g} s. Send it again."
+                raise Refusal(408, message, kind="too-slow", headers={"Connection": "close"}) from None
         if self._body and not _is_json(self.headers.get("content-type", "")):
             raise Refusal(415, "Send JSON, with the header Content-Type: application/json.", kind="not-json")
         return self._body

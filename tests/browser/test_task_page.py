@@ -9,8 +9,8 @@ from playwright.sync_api import Page, expect
 
 from db import tasks
 from db.runs import RunKey
-from db.states import Outcome, Reason, RunState
-from tests.browser.conftest import PREFECT_URL
+from db.states import After, Outcome, Reason, RunState
+from tests.browser.conftest import PREFECT_URL, artefact
 from tests.browser.reading import lines, open_page, row, rows, settle
 from tests.browser.world import HOSTILE, World, now
 from tests.waiting import wait_until
@@ -359,3 +359,34 @@ def test_a_run_with_changes_leaves_the_task_as_it_is(page: Page, world: World) -
     expect(page.get_by_role("heading", level=1, name=f"Run {str(made.id)[:8]}")).to_be_visible()
     expect(page.get_by_text("test run", exact=True)).to_be_visible()
     assert world.see(task).last_run is None
+
+
+def test_a_task_is_chained_to_another_and_unchained(page: Page, world: World) -> None:
+    first, then = world.task(f"first {HOSTILE}"), world.task("then")
+    open_page(page, f"/task?id={then}", "then")
+    expect(page.get_by_text("It follows no other task, and none follows it.")).to_be_visible()
+    page.get_by_role("button", name="Run it after another task").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("textbox", name="Name of the other task").fill("nobody")
+    dialog.get_by_role("button", name="Save").click()
+    expect(page.get_by_test_id("stToast").get_by_text("nobody")).to_be_visible()
+    dialog.get_by_role("textbox", name="Name of the other task").fill(f"first {HOSTILE}")
+    dialog.get_by_text("After a failure").click()
+    dialog.get_by_role("button", name="Save").click()
+    graph = page.get_by_label("Chain of this task")
+    expect(graph.get_by_role("link", name="first")).to_be_visible()
+    assert [(each.task_id, each.on) for each in world.see(then).spec.after] == [(first, After.FAILED)]
+    page.screenshot(path=artefact("task_chain.png"), full_page=True)
+
+    graph.get_by_role("link", name="first").click()
+    expect(page.get_by_label("Chain of this task").get_by_role("link", name="then")).to_be_visible()
+    page.get_by_role("button", name="Run it after another task").click()
+    dialog.get_by_role("textbox", name="Name of the other task").fill("then")
+    dialog.get_by_role("button", name="Save").click()
+    expect(page.get_by_test_id("stToast").get_by_text("This task would follow itself")).to_be_visible()
+    dialog.get_by_role("button", name="Cancel").click()
+
+    page.go_back()
+    page.get_by_role("button", name="Not after first").click()
+    expect(page.get_by_text("It follows no other task, and none follows it.")).to_be_visible()
+    assert world.see(then).spec.after == []

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 from cli.census import end_leftovers
 from cli.console import Refused
 from cli.data_folder import DataFolder
+from cli.leash import leashed
 from cli.parts import Part, Role
 from cli.stopping import Stopping, StopRequested
 from cli.supervision import Supervisor
@@ -91,6 +93,16 @@ def test_every_part_is_in_processes_json_with_its_pids(world: World) -> None:
     assert found["up"] == [os.getpid()]
     assert found["postgres"] == found["prefect"] == found["dashboard"] == []
     assert {psutil.Process(pid).ppid() for pid in found["worker"] + found["reconciler"]} == {os.getpid()}
+
+
+def test_a_part_hears_an_interrupt_also_where_a_shell_started_everything_in_the_background() -> None:
+    """There the shell has it ignored, and Prefect's worker, told to end, interrupts itself."""
+    code = "import signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+    command = shlex.join(leashed([sys.executable, "-c", code])).replace(str(os.getpid()), "$$", 1)
+    told = subprocess.run(
+        ["sh", "-c", f"trap '' INT; {command}; true"], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert told.stdout == "True\n", told.stderr
 
 
 def test_what_a_part_starts_itself_is_listed_as_well(world: World) -> None:
@@ -216,6 +228,7 @@ def test_a_part_ends_when_its_supervisor_is_killed_and_the_next_start_ends_the_d
 import sys, time
 from pathlib import Path
 from cli.data_folder import DataFolder
+from cli.leash import leashed
 from cli.stopping import Stopping, StopRequested
 from cli.supervision import Supervisor
 from tests.cli.test_supervision import DEAF, FOREVER, part

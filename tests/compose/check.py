@@ -54,8 +54,11 @@ class Journey:
         assert published == {"127.0.0.1:3000", "127.0.0.1:4200"}, published
 
     def no_password_is_in_a_container_s_configuration_and_none_of_ours_is_root(self) -> None:
-        password = self.engine.compose("exec", "-T", "worker", "cat", "/secrets/password").strip()
+        password = self.engine.compose("exec", "-T", "reconciler", "cat", "/secrets/password").strip()
         assert len(password) >= 32, f"a password of {len(password)} characters"
+        seen_by_workers = self.engine.compose("exec", "-T", "worker", "sh", "-c", "cat /secrets/*")
+        assert "duetime_worker" in seen_by_workers
+        assert password not in seen_by_workers
         for container in self.engine.containers():
             assert password not in self.engine.docker("inspect", container)
             if self.engine.inspect(container, "{{.Config.Image}}") == "duetime":

@@ -191,3 +191,45 @@ def test_a_run_whose_log_was_dropped_is_still_there(session: Session) -> None:
     drop_partitions(session, before=first_of_month(NOW, months_later=1), tables=("run_logs",))
     assert logs.list_lines(session, key.id) == []
     assert runs.get_run(session, key.id).state == RunState.COMPLETED
+
+
+FLOW = {"entrypoint": "flows.housekeeping.housekeeping", "parameters": {"keep_logs_days": 10}}
+AS_SAID = {"runs": 365, "logs": 10, "due_times": 365, "trash": 30}
+
+
+def test_what_a_task_says_is_removed_when_a_worker_asks_for_it(session: Session) -> None:
+    create(session, name="housekeeping", kind="flow", action=FLOW)
+    asked = retention.request(session, AS_SAID, now=NOW)
+    assert retention.answer(session, asked) is None
+    assert retention.fulfil(session, now=NOW)
+    done = retention.answer(session, asked)
+    assert done is not None
+    assert done.removed is not None
+    assert done.removed["months of logs"] == 3
+    assert not retention.fulfil(session, now=NOW)
+
+
+@pytest.mark.parametrize("days", [AS_SAID | {"runs": 0}, AS_SAID | {"logs": 9}, {}, {"logs": 10}])
+def test_what_no_task_says_is_not_removed_whoever_asks(session: Session, days: dict[str, int]) -> None:
+    create(session, name="housekeeping", kind="flow", action=FLOW)
+    asked, before = retention.request(session, days, now=NOW), partitions(session)
+    retention.fulfil(session, now=NOW)
+    refused = retention.answer(session, asked)
+    assert refused is not None
+    assert (refused.removed, refused.refused) == (None, retention.NOT_SAID)
+    assert partitions(session) == before
+
+
+def test_what_is_in_use_is_said_and_left(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("db.partitions.PATIENCE_SECONDS", 0.5)
+    with catalogue.transaction() as session:
+        create(session, name="housekeeping", kind="flow", action=FLOW)
+        asked = retention.request(session, AS_SAID, now=NOW)
+    with catalogue.transaction() as reader:
+        reader.execute(text("SELECT count(*) FROM run_logs"))
+        with catalogue.transaction() as session:
+            assert retention.fulfil(session, now=NOW)
+    with catalogue.transaction() as session:
+        refused = retention.answer(session, asked)
+        assert refused is not None
+        assert "something reads the tables all the time" in (refused.refused or "")

@@ -2,22 +2,30 @@
 
 import asyncio
 import os
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
 
+from db import retention, tasks
 from db.actions import FlowAction
+from db.engine import Catalogue
+from db.specs import parse_task
 from db.states import Level, RunState
 from flows import children, kinds
 from flows.attempts import Result
 from flows.flow import is_ours, result_of
 from flows.processes import Ending
+from tests.conftest import as_worker
+from tests.dashboard.task_documents import example
 from tests.flows.conftest import Log, Under, an_attempt, begun, is_alive, nothing, until
 from tests.prefect_server import PrefectServer
 
@@ -280,10 +288,44 @@ def test_flows_of_this_package_alone_may_see_the_catalogue() -> None:
 def test_the_housekeeping_flow_reaches_the_catalogue_that_the_worker_has(
     garden: Garden, migrated: str, fresh_database: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """As a worker, which may remove nothing: a reconciler does it, because a task says so."""
+    entrypoint = "flows.housekeeping.housekeeping"
     with fresh_database(template=migrated) as url:
-        monkeypatch.setenv("DUETIME_DATABASE_URL", url)
-        result, log, _ = garden.attempt("housekeeping", entrypoint="flows.housekeeping.housekeeping")
-    assert result.state is RunState.COMPLETED, log.text
+        monkeypatch.setenv("DUETIME_DATABASE_URL", as_worker(url))
+        catalogue = Catalogue(url, application_name="duetime-test")
+        spec = parse_task(example("flow", action={"entrypoint": entrypoint, "parameters": {"keep_trash_days": 30}}))
+        with catalogue.transaction() as session:
+            tasks.create_task(session, spec, actor="ada", now=datetime.now(UTC))
+        with reconciling(catalogue):
+            result, log, _ = garden.attempt("housekeeping", entrypoint=entrypoint)
+            assert result.state is RunState.COMPLETED, log.text
+            with catalogue.transaction() as session:
+                tasks.delete_task(
+                    session, tasks.task_by_name(session, spec.name) or uuid4(), actor="ada", now=datetime.now(UTC)
+                )
+            result, _, _ = garden.attempt("housekeeping", entrypoint=entrypoint)
+            assert result.state is RunState.FAILED
+            assert "No task says that things are kept for so long" in (result.error or "")
+        catalogue.close()
+
+
+@contextmanager
+def reconciling(catalogue: Catalogue) -> Iterator[None]:
+    """Somebody looks for what is to be removed."""
+    stopped = threading.Event()
+
+    def look() -> None:
+        while not stopped.wait(0.1):
+            with catalogue.transaction() as session:
+                retention.fulfil(session, now=datetime.now(UTC))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        thread.join()
 
 
 def test_after_the_first_one_a_flow_starts_fast(garden: Garden) -> None:

@@ -17,6 +17,7 @@ from db.engine import Catalogue
 from db.states import FINAL_STATES
 from db.tables import DueTime, Run
 from reconciler.loop import Reconciler
+from tests.conftest import as_worker
 from tests.prefect_server import PrefectServer
 from tests.reconciler.conftest import World, now
 from tests.reconciler.conftest import world as world
@@ -67,7 +68,7 @@ class Workplace:
             words = ["worker", "start", "--pool", "default", "--type", "warm", "--name", name]
             process = subprocess.Popen(
                 [DUETIME.with_name("prefect"), *words],
-                env=self.server.environment | {"DUETIME_DATABASE_URL": self.catalogue.url} | environment,
+                env=self.server.environment | {"DUETIME_DATABASE_URL": as_worker(self.catalogue.url)} | environment,
                 stdout=out,
                 stderr=out,
                 cwd=self.home,
