@@ -64,7 +64,8 @@ def _prepare_workers(catalogue: str, prefect: str, environ: Mapping[str, str]) -
     if not password:
         raise Refused(f"{WORKER_PASSWORD_FILE}: {file} is empty. Write the password of the workers' role into it.")
     try:
-        worker_role.prepare(catalogue, prefect, password=password)
+        if not worker_role.prepare(catalogue, prefect, password=password):
+            say("Prefect's tables are others than those that workers know: they tell it all over its API")
     except worker_role.RoleRefused as error:
         raise Refused(str(error)) from error
 

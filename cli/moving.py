@@ -12,10 +12,11 @@ from sqlalchemy.orm import Session
 
 from cli.catalogue_option import catalogue_url
 from cli.console import Refused, complain, say
-from cli.task_file import Entry, NotATaskFile, read, text_of
-from db import task_views, tasks
+from cli.task_file import Entry, NotATaskFile, calendars_in, read, text_of
+from db import calendars, task_views, tasks
+from db.closures import Entries
 from db.engine import Catalogue
-from db.errors import CatalogueError
+from db.errors import CalendarNotFound, CatalogueError
 from db.specs import FieldError, InvalidTask, OnceSchedule, as_document, as_said, parse_task
 from db.task_views import TaskView
 
@@ -35,7 +36,8 @@ def export(chosen: argparse.Namespace) -> int:
     )
     try:
         with catalogue.transaction() as session:
-            print(text_of((view.id, view.spec) for view in _all(session)), end="")
+            known = {each.name: each.entries for each in calendars.list_calendars(session)}
+            print(text_of(((view.id, view.spec) for view in _all(session)), known), end="")
     except CatalogueError as error:
         raise Refused(str(error)) from error
     finally:
@@ -58,7 +60,7 @@ def check(chosen: argparse.Namespace) -> int:
     Raises:
         Refused: there is no such file.
     """
-    entries = _entries(chosen.file)
+    entries, _ = _content(chosen.file)
     wrong = _complain_of(chosen.file, entries)
     say(f"{chosen.file}: {_counted(len(entries) - wrong)}, {wrong} wrong")
     return int(wrong > 0)
@@ -70,7 +72,7 @@ def import_tasks(chosen: argparse.Namespace) -> int:
     Raises:
         Refused: there is no such file, or the catalogue does not take it.
     """
-    entries = _entries(chosen.file)
+    entries, said = _content(chosen.file)
     if _complain_of(chosen.file, entries):
         complain(f"{chosen.file}: nothing is imported")
         return 1
@@ -79,6 +81,7 @@ def import_tasks(chosen: argparse.Namespace) -> int:
     done: Counter[str] = Counter()
     try:
         with catalogue.transaction() as session:
+            _bring_calendars(session, said)
             made = _make_missing(session, entries)
             for entry in entries:
                 what, details = _bring(session, entry, made)
@@ -95,6 +98,26 @@ def import_tasks(chosen: argparse.Namespace) -> int:
     if chosen.dry_run:
         say("nothing was done: --dry-run")
     return 0
+
+
+def _bring_calendars(session: Session, said: Mapping[str, Entries]) -> None:
+    for name, entries in said.items():
+        if (what := _bring_calendar(session, name, entries)) is not SAME:
+            say(f"{what}: calendar {name}")
+
+
+def _bring_calendar(session: Session, name: str, entries: Entries) -> str:
+    """What was done with it."""
+    now = datetime.now(UTC)
+    try:
+        current = calendars.get_calendar(session, name)
+    except CalendarNotFound:
+        calendars.add(session, name, entries, actor=ACTOR, now=now)
+        return MADE
+    if current.entries == entries:
+        return SAME
+    tasks.change_calendar(session, name, entries, seen_version=None, actor=ACTOR, now=now)
+    return CHANGED
 
 
 def _make_missing(session: Session, entries: Sequence[Entry]) -> Mapping[str, str]:
@@ -136,9 +159,17 @@ def _id_of(session: Session, name: str, *, after: str = "") -> UUID:
     return found
 
 
-def _entries(name: str) -> Sequence[Entry]:
+def _content(name: str) -> tuple[Sequence[Entry], Mapping[str, Entries]]:
+    """The entries and the calendars of a file.
+
+    Raises:
+        Refused: there is none, or a calendar in it says something wrong.
+    """
     try:
-        return read(sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8"))
+        text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+        return read(text), calendars_in(text)
+    except InvalidTask as error:
+        raise Refused(f"{name}: a calendar cannot be taken: {error}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise Refused(f"{name} cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8'}.") from error
     except NotATaskFile as error:

@@ -9,12 +9,13 @@ from uuid import UUID
 import yaml
 
 from dashboard.copying import as_yaml
-from db.specs import AnyTask, FieldError, InvalidTask, as_document, as_said, parse_task
+from db.closures import Entries, as_documents
+from db.specs import AnyTask, FieldError, InvalidTask, as_document, as_said, parse_entries, parse_task
 from db.states import After
 from reconciler.deployments import FOREIGN, SLUG, Facts, as_task, wanted
 
-OWN = "duetime"
-"""The member of an entry that Prefect leaves alone."""
+OWN, CALENDARS = "duetime", "calendars"
+"""The member of an entry that Prefect leaves alone, and that of `definitions`."""
 HEAD = "# `duetime import` makes these tasks; `prefect deploy --all` makes what Prefect knows of them.\n"
 
 
@@ -34,11 +35,18 @@ class Entry:
     """The names of the tasks that it follows."""
 
 
-def text_of(tasks: Iterable[tuple[UUID, AnyTask]]) -> str:
-    """The file of these tasks, by their ids. They follow each other by name; what follows none of them is left out."""
+def text_of(tasks: Iterable[tuple[UUID, AnyTask]], calendars: Mapping[str, Entries] | None = None) -> str:
+    """The file of these tasks, by their ids, and of the calendars that they may follow.
+
+    They follow each other by name; what follows none of them is left out.
+    """
     listed = list(tasks)
     names = {task_id: task.name for task_id, task in listed}
-    return HEAD + as_yaml({"name": OWN, "pull": [], "deployments": [entry_of(*each, names=names) for each in listed]})
+    said = {name: as_documents(entries) for name, entries in (calendars or {}).items()}
+    # Prefect leaves it to people what they define.
+    definitions = {"definitions": {CALENDARS: said}} if said else {}
+    deployments = [entry_of(*each, names=names) for each in listed]
+    return HEAD + as_yaml({"name": OWN, "pull": [], **definitions, "deployments": deployments})
 
 
 def entry_of(task_id: UUID, task: AnyTask, *, names: Mapping[UUID, str]) -> dict[str, Any]:
@@ -74,17 +82,37 @@ def _rest(document: Mapping[str, Any], *, beside: Mapping[str, Any]) -> dict[str
     return rest
 
 
+def calendars_in(text: str) -> dict[str, Entries]:
+    """The calendars of a file.
+
+    Raises:
+        NotATaskFile.
+        InvalidTask: one of them says something wrong.
+    """
+    definitions = _document(text).get("definitions")
+    found = definitions.get(CALENDARS) if isinstance(definitions, dict) else None
+    if found is None:
+        return {}
+    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
+        raise _wrong(f"definitions.{CALENDARS}", "Write names, each with a list of entries.")
+    return {name: parse_entries(entries) for name, entries in found.items()}
+
+
+def _document(text: str) -> dict[str, Any]:
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise NotATaskFile(f"it is not YAML: {error}") from None
+    return found if isinstance(found, dict) else {}
+
+
 def read(text: str) -> list[Entry]:
     """The entries of a file.
 
     Raises:
         NotATaskFile.
     """
-    try:
-        found = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise NotATaskFile(f"it is not YAML: {error}") from None
-    deployments = found.get("deployments") if isinstance(found, dict) else None
+    deployments = _document(text).get("deployments")
     if not isinstance(deployments, list):
         raise NotATaskFile("it has no list named deployments")
     entries = [_entry(number, each) for number, each in enumerate(deployments, start=1)]

@@ -3,29 +3,24 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field, TypeAdapter, ValidationError
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from db import audit
-from db.closures import MAX_ENTRIES, Entries
+from db.closures import Entries, as_documents
 from db.errors import CalendarChanged, CalendarInUse, CalendarNotFound, NameTaken
 from db.notifications import Topic, notify
 from db.specs import (
     AnySchedule,
     AnyTask,
     CronSchedule,
-    FieldError,
-    InvalidTask,
     closed_by,
-    field_errors,
+    parse_entries,
     schedule_closed_by,
 )
 from db.tables import Calendar, Task
-
-_ENTRIES: TypeAdapter[Entries] = TypeAdapter(Annotated[Entries, Field(max_length=MAX_ENTRIES)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,24 +33,6 @@ class Listed:
     updated_at: datetime
     updated_by: str
     used_by: int
-
-
-def parse_entries(document: Any) -> Entries:
-    """Checked entries from a JSON document.
-
-    Raises:
-        InvalidTask: with every field that is wrong.
-    """
-    try:
-        return _ENTRIES.validate_python(document)
-    except ValidationError as error:
-        found = [FieldError(field=f"entries.{each.field}", message=each.message) for each in field_errors(error)]
-        raise InvalidTask(found) from None
-
-
-def as_documents(entries: Entries) -> list[dict[str, Any]]:
-    """The JSON documents of entries: `parse_entries` of them gives the same."""
-    return [entry.model_dump(mode="json") for entry in entries]
 
 
 def add(session: Session, name: str, entries: Entries, *, actor: str, now: datetime) -> None:

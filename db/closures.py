@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -141,6 +141,11 @@ class Weekly(Strict):
 
 Entry = Annotated[Dates | Weekly, Field(discriminator="kind")]
 Entries = tuple[Entry, ...]
+
+
+def as_documents(entries: Entries) -> list[dict[str, Any]]:
+    """The JSON documents of entries."""
+    return [entry.model_dump(mode="json") for entry in entries]
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,6 +171,7 @@ class FlowTask(_Task):
 AnyTask = ShellTask | HttpTask | PythonTask | FlowTask
 TaskSpec = Annotated[AnyTask, Field(discriminator="kind")]
 _SPEC: TypeAdapter[AnyTask] = TypeAdapter(TaskSpec)
+_ENTRIES: TypeAdapter[Entries] = TypeAdapter(Annotated[Entries, Field(max_length=MAX_ENTRIES)])
 
 
 class FieldError(Strict):
@@ -267,6 +268,19 @@ def as_said(task: AnyTask) -> dict[str, Any]:
     """The same without what the catalogue adds to it: what its calendars say."""
     document = as_document(task)
     return {**document, "schedule": {name: value for name, value in document["schedule"].items() if name != "closed"}}
+
+
+def parse_entries(document: Any) -> Entries:
+    """Checked entries of a calendar from a JSON document.
+
+    Raises:
+        InvalidTask: with every field that is wrong.
+    """
+    try:
+        return _ENTRIES.validate_python(document)
+    except ValidationError as error:
+        found = [FieldError(field=f"entries.{each.field}", message=each.message) for each in field_errors(error)]
+        raise InvalidTask(found) from None
 
 
 def field_errors(error: ValidationError) -> list[FieldError]:

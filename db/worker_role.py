@@ -49,8 +49,10 @@ def url_of(database_url: str, *, role: str, password: str) -> str:
     return parts._replace(netloc=f"{quote(role, safe='')}:{quote(password, safe='')}@{host}").geturl()
 
 
-def prepare(catalogue_url: str, prefect_url: str | None, *, password: str, role: str | None = None) -> str:
-    """The role, with this password and these rights alone; its name, which is that of the catalogue if not given.
+def prepare(catalogue_url: str, prefect_url: str | None, *, password: str, role: str | None = None) -> bool:
+    """Makes the role, with this password and these rights alone; its name is the catalogue's if not given.
+
+    False where Prefect's tables are others than those known here: then it may do nothing with them.
 
     Raises:
         RoleRefused: the owner of the catalogue may not make roles, or PostgreSQL does not answer.
@@ -60,6 +62,8 @@ def prepare(catalogue_url: str, prefect_url: str | None, *, password: str, role:
         _grant(catalogue_url, CATALOGUE, role=role, password=password)
         if prefect_url is not None:
             _grant(prefect_url, PREFECT, role=role, password=password)
+    except (errors.UndefinedTable, errors.UndefinedColumn):
+        return False
     except errors.InsufficientPrivilege as error:
         raise RoleRefused(
             f"The role {role} cannot be made: {str(error).strip()}. Let the owner of the catalogue make roles (ALTER "
@@ -67,7 +71,7 @@ def prepare(catalogue_url: str, prefect_url: str | None, *, password: str, role:
         ) from error
     except psycopg.OperationalError as error:
         raise RoleRefused(f"PostgreSQL does not answer: {str(error).strip()}.") from error
-    return role
+    return True
 
 
 def _grant(url: str, rights: Sequence[str], *, role: str, password: str) -> None:

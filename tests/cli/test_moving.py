@@ -3,18 +3,21 @@
 import os
 import subprocess
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from db import audit, task_views, tasks
+from db import audit, calendars, task_views, tasks
+from db.closures import Dates
 from db.engine import Catalogue
 from db.specs import as_document, parse_task
 from tests.conftest import FreshDatabase
 from tests.dashboard.task_documents import example
 from tests.system import DUETIME
+
+EVE = Dates(first=date(2030, 12, 24), name="Christmas Eve")
 
 
 @pytest.fixture
@@ -78,6 +81,36 @@ def test_chains_come_along(catalogue: Catalogue, other: Catalogue) -> None:
     assert "2 as it was" in called("import", "-", catalogue=other, text=text).stdout
     wrong = called("import", "-", catalogue=other, text=text.replace("task: z first", "task: nobody"))
     assert (wrong.returncode, "There is no task 'nobody'" in wrong.stderr) == (1, True)
+
+
+def test_calendars_come_along(catalogue: Catalogue, other: Catalogue) -> None:
+    with catalogue.transaction() as session:
+        calendars.add(session, "holidays", (EVE,), actor="anna", now=datetime.now(UTC))
+    nightly = {"kind": "cron", "cron": "0 2 * * *", "timezone": "UTC", "calendars": ["holidays"], "on_closed": "next"}
+    make(catalogue, example(schedule=nightly))
+    text = called("export", catalogue=catalogue).stdout
+    done = called("import", "-", catalogue=other, text=text)
+    assert (done.returncode, done.stdout.splitlines()[0]) == (0, "made: calendar holidays"), done.stderr
+    assert found(other) == found(catalogue)
+    assert called("export", catalogue=other).stdout == text
+    later = text.replace("2030-12-24", "2030-12-23")
+    assert "changed: calendar holidays" in called("import", "-", catalogue=other, text=later).stdout
+    assert called("export", catalogue=other).stdout == later
+    wrong = called("import", "-", catalogue=other, text=text.replace("2030-12-24", "2030-02-30"))
+    assert (wrong.returncode, "a calendar cannot be taken" in wrong.stderr) == (1, True)
+
+
+def test_a_name_that_looks_like_a_path_is_a_name(catalogue: Catalogue, other: Catalogue, tmp_path: Path) -> None:
+    names = ["../../escape", "/etc/cron.d/escape", "..\\escape", "escape.yaml"]
+    make(catalogue, *(example(name=name) for name in names))
+    file = tmp_path / "in" / "tasks.yaml"
+    file.parent.mkdir()
+    file.write_text(called("export", catalogue=catalogue).stdout)
+    assert called("check", str(file)).returncode == 0
+    assert called("import", str(file), catalogue=other).returncode == 0
+    assert [each["name"] for each in found(other)] == sorted(names)
+    assert list(tmp_path.rglob("*")) == [file.parent, file]
+    assert not Path("/etc/cron.d/escape").exists()
 
 
 def test_a_task_of_the_same_name_becomes_what_the_file_says(catalogue: Catalogue, tmp_path: Path) -> None:

@@ -105,6 +105,13 @@ def test_a_table_that_is_newly_made_is_closed_and_a_right_that_was_given_by_hand
         assert is_refused(connection, "SELECT * FROM audit")
 
 
+def test_another_prefect_than_the_known_one_is_left_alone(catalogue: Catalogue) -> None:
+    assert worker_role.prepare(catalogue.url, None, password="worker", role=WORKER)
+    assert not worker_role.prepare(catalogue.url, catalogue.url, password="worker", role=WORKER)
+    with psycopg.connect(as_worker(catalogue.url), autocommit=True) as connection:
+        assert not is_refused(connection, "SELECT * FROM tasks")
+
+
 def test_the_address_of_the_role_is_that_of_the_database() -> None:
     url = "postgresql://owner:secret@[::1]:5433/shop?sslmode=require"
     assert role_of(url) == "shop_worker"
