@@ -17,7 +17,7 @@ from dashboard.run_rows import short
 from db import evidence, ledger
 from db.errors import BadCursor
 from db.pages import Page
-from db.states import Outcome
+from db.states import Outcome, Reason
 from db.tables import DueTime
 from db.task_views import TaskView
 from db.why import LATE_FROM
@@ -38,6 +38,7 @@ BADGES: Mapping[Outcome, Badge] = {
 }
 COUNTED_IN_ORDER = (Outcome.RAN, *(outcome for outcome in BADGES if outcome is not Outcome.RAN))
 RAN_LATE = Badge("orange", "clock", "Ran late")
+CLOSED = Badge("gray", "resume", "Closed", "A calendar of the task is closed then: it is not run.")
 WAITING = Badge("orange", "clock", "Waiting")
 
 
@@ -174,6 +175,8 @@ def badge(row: DueTime, *, now: datetime) -> Badge:
     late = row.lateness_seconds is not None and row.lateness_seconds >= LATE_FROM.total_seconds()
     if row.outcome == Outcome.RAN and late:
         return RAN_LATE
+    if row.outcome == Outcome.PENDING and row.reason == Reason.CLOSED:
+        return CLOSED
     if row.outcome == Outcome.PENDING and now - row.due_at >= LATE_FROM:
         return WAITING
     return BADGES[Outcome(row.outcome)]

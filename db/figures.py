@@ -23,7 +23,10 @@ _DURATION = text(
         there="started_at IS NOT NULL AND ended_at IS NOT NULL",
     )
 )
-_DUE = text("SELECT count(*) FROM due_times WHERE due_at >= :since AND due_at < :until AND outcome = 'pending'")
+_DUE = text(
+    "SELECT count(*) FROM due_times WHERE due_at >= :since AND due_at < :until AND outcome = 'pending'"
+    " AND reason IS DISTINCT FROM 'closed'"
+)
 
 
 @dataclass(frozen=True, slots=True)
