@@ -60,6 +60,7 @@ def test_a_task_made_in_the_page_runs_at_the_next_minute_and_does_what_it_is_tol
     assert system.api("GET", f"/tasks/{task['id']}")["next_due_at"] is None
 
     # Edited, it does something else.
+    settle(page)
     page.get_by_role("button", name="Edit").click()
     page.get_by_role("heading", level=1, name="Edit task").wait_for()
     settle(page)
