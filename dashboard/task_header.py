@@ -62,8 +62,16 @@ def _buttons(task: TaskView, zone: str) -> None:
         _resume_button(task, zone)
     elif viewer.button("Pause", takes=Role.OPERATOR, icon=":material/pause:", key="pause"):
         _pause_dialog(task.id, zone)
-    if viewer.button("Edit", takes=Role.EDITOR, icon=":material/edit:", key="edit"):
-        navigation.go("edit", id=str(task.id))
+    # By its callback: a run that draws is ended by the next one, and with it what stands after its buttons.
+    viewer.button(
+        "Edit",
+        takes=Role.EDITOR,
+        icon=":material/edit:",
+        key="edit",
+        on_click=navigation.go,
+        args=("edit",),
+        kwargs={"id": str(task.id)},
+    )
     match st.menu_button("More", MORE, icon=":material/more_horiz:", key="more"):
         case "Run with changes":
             run_dialog.show(task)
