@@ -170,9 +170,17 @@ class Reader:
 
         def wait() -> None:
             self.page.goto(address, wait_until="commit")
-            self.page.locator(shown).first.wait_for(timeout=PATIENCE_MS)
+            self.until_visible(self.page.locator(shown).first)
 
         return timed(wait)
+
+    def until_visible(self, shown: Locator) -> None:
+        """Looks every few milliseconds: Playwright's own wait looks after 20, 70, 170, 270, 370 and then 870 ms."""
+        deadline = time.monotonic() + PATIENCE_MS / 1000
+        while not shown.is_visible():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{shown} is not there")
+            self.page.wait_for_timeout(3)
 
     def first_row(self, table: str) -> str:
         return self.page.locator(f"table[aria-label='{table}'] tbody tr").first.inner_text()
@@ -199,7 +207,7 @@ class Reader:
 
         def wait() -> None:
             interaction.act(self.page)
-            seen.wait_for(timeout=PATIENCE_MS)
+            self.until_visible(seen.first)
 
         taken = timed(wait)
         self.page.evaluate("sessionStorage.clear()")  # or what was typed is brought back the next time
@@ -226,7 +234,7 @@ def interactions(reader: Reader, times: int) -> list[Figure]:
         page.wait_for_timeout(1000)
         taken["older runs"].append(reader.until_another("Runs", page.locator(".st-key-before_older button").click))
         taken["state of runs"].append(reader.until_another("Runs", page.get_by_role("radio", name="Failed").click))
-        taken["another page"].append(timed(lambda: _go(page, "Tasks")))
+        taken["another page"].append(timed(lambda: _go(reader, "Tasks")))
         taken["search"].append(_search(reader))
         for each in INTERACTIONS:
             reader.open(each.page)
@@ -235,9 +243,9 @@ def interactions(reader: Reader, times: int) -> list[Figure]:
     return [figure(name, found, INTERACTION_MS) for name, found in taken.items()]
 
 
-def _go(page: Page, name: str) -> None:
-    page.get_by_role("link", name=name, exact=True).click()
-    page.locator(f"table[aria-label='{name}'] tbody tr td").first.wait_for(timeout=PATIENCE_MS)
+def _go(reader: Reader, name: str) -> None:
+    reader.page.get_by_role("link", name=name, exact=True).click()
+    reader.until_visible(reader.page.locator(f"table[aria-label='{name}'] tbody tr td").first)
 
 
 def _search(reader: Reader) -> float:
@@ -256,9 +264,7 @@ def changes(reader: Reader, catalogue: Catalogue, known: Known, times: int) -> F
         with catalogue.transaction() as session:
             command = tasks.pause_task if is_pause else tasks.resume_task
             command(session, UUID(known.task), actor="bench", now=datetime.now(UTC))
-        reader.page.get_by_role("button", name="Resume" if is_pause else "Pause", exact=True).wait_for(
-            timeout=PATIENCE_MS
-        )
+        reader.until_visible(_button(reader.page, "Resume" if is_pause else "Pause"))
         taken.append((time.perf_counter() - began) * 1000)
         reader.page.wait_for_timeout(1500)
     return figure("a change until it is seen", taken, CHANGE_MS)
