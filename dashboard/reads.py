@@ -9,17 +9,18 @@ from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from dashboard import load, today
+from dashboard import load, run_gantt, today
 from dashboard.context import catalogue, now
 from dashboard.live import hub
 from dashboard.paced import Answer, Paced
 from db import calendars as db_calendars
 from db import load as db_load
-from db import overview, problems, task_views
+from db import overview, problems, run_views, task_views
 from db.closures import Entries
 from db.notifications import Topic
 from db.problems import Problem
 from db.states import Kind
+from db.tables import Run
 from db.task_views import TaskFilter
 
 COUNTED = 10_000
@@ -80,6 +81,22 @@ def _problems() -> Sequence[Problem]:
 
 
 _PROBLEMS = Paced(_problems)
+
+
+def runs_within(length: timedelta) -> Answer[Sequence[Run]]:
+    """The runs of so long until now, those that go on among them, newest first."""
+    return _runs_of(length).get(hub().token(Topic.RUNS))
+
+
+@lru_cache(maxsize=16)
+def _runs_of(length: timedelta) -> Paced[Sequence[Run]]:
+    return Paced(partial(_runs, length))
+
+
+def _runs(length: timedelta) -> Sequence[Run]:
+    at = now()
+    with catalogue().transaction() as session:
+        return run_views.in_window(session, since=at - length, until=at, limit=run_gantt.MOST)
 
 
 def load_ahead(zone: str, at: datetime) -> Answer[load.Load]:

@@ -4,13 +4,13 @@ from uuid import UUID
 
 import streamlit as st
 
-from dashboard import components, navigation, pager, run_gantt, run_rows
+from dashboard import components, navigation, pager, reads, run_gantt, run_rows
 from dashboard.badges import RUN_BADGES
 from dashboard.context import catalogue, now
 from dashboard.failures import outage_shown
 from dashboard.task_cards import card_title
 from dashboard.viewer import viewer_zone
-from db import run_views, runs
+from db import runs
 from db.notifications import Topic
 from db.states import RunState
 
@@ -44,9 +44,10 @@ def _gantt() -> None:
                 bind="query-params",
                 label_visibility="collapsed",
             )
-        window = run_gantt.Window(now() - run_gantt.WINDOWS[within or "30 min"], now())
-        with catalogue().transaction() as session:
-            found = run_views.in_window(session, since=window.begin, until=window.end, limit=run_gantt.MOST)
+        length = run_gantt.WINDOWS[within or "30 min"]
+        window = run_gantt.Window(now() - length, now())
+        answer = reads.runs_within(length)
+        found = answer.value
         components.gantt(
             run_gantt.chart(found, window, viewer_zone()),
             key="runs_gantt",
@@ -56,6 +57,7 @@ def _gantt() -> None:
         )
         if len(found) >= run_gantt.MOST:
             st.caption(f"The newest {run_gantt.MOST} are drawn.")
+        components.again(answer.again_in_seconds, key="runs_again")
 
 
 @st.fragment(key=FRAGMENTS[1])
