@@ -37,12 +37,14 @@ def test_whoever_sends_a_drop_now_and_then_is_not_waited_for(port: int, monkeypa
     with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
         connection.sendall(HEAD)
         connection.settimeout(0.2)
-        answer = b""
-        while b"\r\n\r\n" not in answer and time.monotonic() - began < 15:
+        answer, closed = b"", False
+        while not closed and time.monotonic() - began < 15:
             try:
-                answer += connection.recv(4096)
+                received = connection.recv(4096)
             except TimeoutError:
                 connection.sendall(b" ")
+            else:
+                answer, closed = answer + received, not received
     assert answer.startswith(b"HTTP/1.1 408"), answer
-    assert b"did not arrive within 1 s" in answer or b"too-slow" in answer
+    assert b"did not arrive within 1 s" in answer
     assert time.monotonic() - began < 10

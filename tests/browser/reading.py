@@ -35,6 +35,13 @@ def settle(page: Page) -> Page:
     return page
 
 
+def open_choices(page: Page, field: Locator) -> None:
+    """Opens the list of a field that chooses. A list closes when the page scrolls, so that comes before."""
+    field.scroll_into_view_if_needed()
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    field.click()
+
+
 def rows(page: Page, table: str) -> Locator:
     """The rows of the table with this name."""
     return page.get_by_role("table", name=table, exact=True).locator("tbody tr")

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from db import accounts
 from db.access import Role
 from tests.browser.conftest import DESKTOP, Dashboard
-from tests.browser.reading import open_page, row, rows
+from tests.browser.reading import open_choices, open_page, row, rows
 from tests.browser.world import World, now
 
 pytestmark = pytest.mark.xdist_group("browser")
@@ -50,7 +50,7 @@ def sign_in(page: Page, name: str, path: str = "/today") -> Page:
 
 
 def choose(dialog: Locator, page: Page, label: str, option: str) -> None:
-    dialog.get_by_role("combobox", name=label).click()
+    open_choices(page, dialog.get_by_role("combobox", name=label))
     page.get_by_role("option", name=re.compile(option)).click()
 
 

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from db import calendars
 from db.closures import Dates
 from tests.browser.conftest import artefact
-from tests.browser.reading import open_page, row, rows, settle
+from tests.browser.reading import open_choices, open_page, row, rows, settle
 from tests.browser.world import HOSTILE, World, now
 
 pytestmark = pytest.mark.xdist_group("browser")
@@ -95,7 +95,7 @@ def test_a_task_follows_a_calendar_and_the_form_says_what_that_means(page: Page,
     task = world.task("backup", schedule=NIGHTLY)
     open_page(page, f"/edit?id={task}", "Edit task")
     settle(page)
-    page.get_by_role("combobox", name="Calendars").click()
+    open_choices(page, page.get_by_role("combobox", name="Calendars"))
     page.get_by_role("option").filter(has_text="<img").click()
     page.keyboard.press("Escape")
     expect(page.get_by_text("it does not run.").first).to_be_visible()
