@@ -12,13 +12,14 @@ from sqlalchemy.orm import Session
 
 from dashboard import reads
 from dashboard.doing import perform
-from db import problems, run_requests, task_views, tasks, workers
+from db import problems, run_requests, task_views, tasks, trials, workers
 from db.access import Role
 from db.errors import TaskNotFound
-from db.specs import as_document, parse_task
+from db.specs import AnyTask, as_document, parse_task
 from db.states import After, Mark, Missed
 
 ASKED = "_asked"
+TEST_ASKED = "A test run is on its way."
 DOUBLE_CLICK_SECONDS = 1.0
 
 
@@ -27,32 +28,42 @@ def run_now(task_id: UUID, action: Mapping[str, Any] | None = None) -> UUID | No
 
     Of two clicks in a row the second changes nothing.
     """
-    before: _Asked | None = st.session_state.get(ASKED)
-    if before is not None and before.is_same(task_id, action):
-        return before.request_id
 
     def command(session: Session, at: datetime, by: str) -> UUID:
         return run_requests.request_run(session, task_id, action=action, actor=by, now=at)
 
-    said = "A run is on its way." if action is None else "A test run is on its way."
+    said = "A run is on its way." if action is None else TEST_ASKED
     # To have it do something else is to say what is run.
-    request_id = perform(Role.OPERATOR if action is None else Role.EDITOR, command, said, task_id)
-    if request_id is not None:
-        st.session_state[ASKED] = _Asked(task_id, action, request_id, monotonic())
-    return request_id
+    role = Role.OPERATOR if action is None else Role.EDITOR
+    return _ask_once((task_id, action), lambda: perform(role, command, said, task_id))
+
+
+def try_out(spec: AnyTask) -> UUID | None:
+    """As `run_now`, for a test of a task that is not saved."""
+
+    def command(session: Session, at: datetime, by: str) -> UUID:
+        return trials.begin(session, spec, actor=by, now=at)
+
+    return _ask_once(spec, lambda: perform(Role.EDITOR, command, TEST_ASKED, tags=spec.tags))
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
     """What this reader asked for last."""
 
-    task_id: UUID
-    action: Mapping[str, Any] | None
+    what: object
     request_id: UUID
     at: float
 
-    def is_same(self, task_id: UUID, action: Mapping[str, Any] | None) -> bool:
-        return (self.task_id, self.action) == (task_id, action) and monotonic() - self.at < DOUBLE_CLICK_SECONDS
+
+def _ask_once(what: object, ask: Callable[[], UUID | None]) -> UUID | None:
+    before: _Asked | None = st.session_state.get(ASKED)
+    if before is not None and before.what == what and monotonic() - before.at < DOUBLE_CLICK_SECONDS:
+        return before.request_id
+    request_id = ask()
+    if request_id is not None:
+        st.session_state[ASKED] = _Asked(what, request_id, monotonic())
+    return request_id
 
 
 def create(document: Mapping[str, Any]) -> UUID | None:

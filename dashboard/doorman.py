@@ -14,7 +14,7 @@ from threading import BoundedSemaphore
 
 from starlette.requests import cookie_parser
 
-from dashboard.live import Hub
+from dashboard.live import Hub, Token
 from db import accounts, keys, sign_ins
 from db.access import Role, Visitor
 from db.engine import Catalogue
@@ -31,8 +31,6 @@ LOOK_SECONDS = 60.0
 """What is known of a credential is looked up again after so long at the latest, and at once when access changes."""
 HASHED_AT_ONCE = 2
 """Each takes 64 MiB and half of a processor's tenth of a second."""
-
-Token = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
+from itertools import count
 
 import anyio
 from starlette.routing import WebSocketRoute
@@ -21,6 +22,7 @@ LOOK_SECONDS = 1.0
 HELLO_SECONDS = 10
 MAX_TOPICS = 20
 POLICY_VIOLATION = 1008
+Token = tuple[int, int, int]
 
 
 class Subscription:
@@ -59,6 +61,8 @@ class Hub:
         self._listener = Listener(url, self._publish)
         self._subscriptions: set[Subscription] = set()
         self._counts: dict[str, int] = {}
+        self._own_changes = count(1)
+        self._own_change = 0
 
     def start(self) -> None:
         self._listener.start()
@@ -71,9 +75,13 @@ class Hub:
         """Whether hints arrive."""
         return self._listener.connected
 
-    def token(self, topic: Topic) -> tuple[int, int]:
+    def token(self, topic: Topic) -> Token:
         """A value that is another one after each change of the topic: a key for what was read before it."""
-        return self._counts.get(topic, 0), self._counts.get(Topic.EVERYTHING, 0)
+        return self._counts.get(topic, 0), self._counts.get(Topic.EVERYTHING, 0), self._own_change
+
+    def note_own_change(self) -> None:
+        """A reader of this process changed something, and looks at it before the hint about it has come back."""
+        self._own_change = next(self._own_changes)
 
     def count(self, topics: Iterable[str]) -> int:
         """How many hints came about things of these kinds, and about everything, since this process began."""

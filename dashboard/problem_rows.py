@@ -4,6 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
 from dashboard.badges import Badge
@@ -46,7 +47,12 @@ LONGEST = 160
 
 def cause(problem: Problem) -> str:
     """What several tasks may have in common: the sentence without the numbers that differ, but for exit codes."""
-    text = " ".join(problem.cause.split())[:LONGEST]
+    return _without_what_differs(problem.cause)
+
+
+@lru_cache(maxsize=4096)  # a page draws the same ones again and again
+def _without_what_differs(text: str) -> str:
+    text = " ".join(text.split())[:LONGEST]
     kept = {match.span() for match in _CODE.finditer(text)}
     return _VARYING.sub(lambda found: found[0] if _is_within(found.span(), kept) else "…", text)
 

@@ -1,32 +1,33 @@
 """Reads that are the same for all readers, made once per change of the catalogue."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
-from typing import TypedDict
+from typing import Any, TypedDict
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from dashboard import load, run_gantt, today
+from dashboard import load, parts, run_gantt, task_rows, today
 from dashboard.context import catalogue, now
-from dashboard.live import hub
+from dashboard.live import Token, hub
 from dashboard.paced import Answer, Paced
 from db import calendars as db_calendars
 from db import load as db_load
-from db import overview, problems, run_views, task_views
+from db import overview, problems, run_views, runs, task_views
 from db.closures import Entries
 from db.notifications import Topic
+from db.pages import Page
 from db.problems import Problem
-from db.states import Kind
+from db.states import Kind, RunState
 from db.tables import Run
-from db.task_views import TaskFilter
+from db.task_views import TaskFilter, TaskOrder
 
 COUNTED = 10_000
 """Nobody waits for more to be counted."""
-Token = tuple[int, int]
-"""Changes with what is read, so an answer that was kept under it is right: nothing else needs it."""
 
 
 class Filters(TypedDict):
@@ -118,6 +119,43 @@ def _load(zone: str) -> load.Load:
     return load.load(shared, alone, begin=begin, end=end)
 
 
+@dataclass(frozen=True, slots=True)
+class AtHand:
+    """What runs, with how long each takes nearly always in seconds, and what is due next."""
+
+    running: Sequence[Run]
+    usual: Mapping[UUID, float]
+    coming: Sequence[overview.Coming]
+
+
+def at_hand(*, running: int, coming: int) -> AtHand:
+    """So many of those that run, and of the due times to come."""
+    return _at_hand((hub().token(Topic.RUNS), hub().token(Topic.TASKS)), running, coming)
+
+
+def heard() -> tuple[Sequence[parts.Part], int]:
+    """The parts of the system, and how many runs go on."""
+    return _heard((hub().token(Topic.RUNS), hub().token(Topic.TASKS), hub().token(Topic.WORKERS)))
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRows:
+    """A page of the list of tasks, as it is shown."""
+
+    rows: Sequence[dict[str, Any]]
+    next_cursor: str | None
+
+
+def task_list(filters: Filters, *, order: TaskOrder, limit: int, cursor: str | None, zone: str) -> TaskRows:
+    """For a reader in this time zone."""
+    return _task_list((hub().token(Topic.RUNS), hub().token(Topic.TASKS)), filters, order, limit, cursor, zone)
+
+
+def run_list(*, task_id: UUID | None, state: RunState | None, limit: int, cursor: str | None) -> Page[Run]:
+    """A page of the list of runs."""
+    return _run_list(hub().token(Topic.RUNS), task_id, state, limit, cursor)
+
+
 def tags() -> Sequence[str]:
     """The tags in use."""
     return _tags(hub().token(Topic.TASKS))
@@ -141,7 +179,48 @@ def count_tasks(filters: Filters) -> str:
     return f"{count:,} {'task' if count == 1 else 'tasks'}"
 
 
-# A lost hint makes a stale answer live as long as this, no longer.
+# What is kept under a token is right while that is the same. A lost hint makes a stale answer live as long as this.
+@st.cache_resource(ttl=15, max_entries=2, show_spinner=False)
+def _at_hand(token: Hashable, running: int, coming: int) -> AtHand:  # noqa: ARG001
+    with catalogue().transaction() as session:
+        going_on = overview.going_on(session, limit=running)
+        usual = overview.usual_seconds(session, [run.task_id for run in going_on])
+        return AtHand(going_on, usual, overview.coming(session, after=now(), limit=coming))
+
+
+@st.cache_resource(ttl=15, max_entries=2, show_spinner=False)
+def _heard(token: Hashable) -> tuple[Sequence[parts.Part], int]:  # noqa: ARG001
+    with catalogue().transaction() as session:
+        return parts.read(session, now=now()), overview.count_going_on(session)
+
+
+@st.cache_resource(ttl=15, max_entries=100, show_spinner=False)
+def _task_list(
+    token: Hashable,  # noqa: ARG001
+    filters: Filters,
+    order: TaskOrder,
+    limit: int,
+    cursor: str | None,
+    zone: str,
+) -> TaskRows:
+    with catalogue().transaction() as session:
+        found = task_views.list_tasks(session, **filters, order=order, limit=limit, cursor=cursor, now=now())
+        recent = runs.recent_runs(session, [task.id for task in found.items], count=task_rows.RUNS_SHOWN)
+    return TaskRows([task_rows.row(task, recent[task.id], zone) for task in found.items], found.next_cursor)
+
+
+@st.cache_resource(ttl=15, max_entries=100, show_spinner=False)
+def _run_list(
+    token: Token,  # noqa: ARG001
+    task_id: UUID | None,
+    state: RunState | None,
+    limit: int,
+    cursor: str | None,
+) -> Page[Run]:
+    with catalogue().transaction() as session:
+        return runs.list_runs(session, task_id=task_id, state=state, limit=limit, cursor=cursor)
+
+
 @st.cache_data(ttl=15, max_entries=2, show_spinner=False)
 def _tags(token: Token) -> Sequence[str]:  # noqa: ARG001
     with catalogue().transaction() as session:

@@ -142,7 +142,7 @@ def _cron(_seen: Preview) -> None:
     st.text_input(
         FIELD_LABELS["cron"],
         key=held("cron"),
-        live=True,
+        live="100ms",
         max_chars=200,
         help="Minute, hour, day of month, month, day of week. A sixth field is seconds; @daily and the like work too.",
     )

@@ -16,7 +16,7 @@ from dashboard.task_cards import card_title
 from dashboard.viewer import viewer_zone
 from db import run_requests
 from db.access import Role
-from db.notifications import Topic, of
+from db.notifications import Topic
 from db.specs import InvalidTask, as_document
 from db.states import FINAL_STATES
 
@@ -25,17 +25,13 @@ LOG_HEIGHT = 260
 
 
 def button(draft: Draft) -> None:
-    """For a task that is saved: what its runs need from Prefect is there then."""
-    is_other_kind = draft.base is not None and draft.fields["kind"] != draft.base["kind"]
+    """Runs what the form holds now, whether its task is saved or not."""
     viewer.button(
         "Test run",
         takes=Role.EDITOR,
         icon=":material/science:",
         key="edit_test_run",
-        disabled=draft.task_id is None or is_other_kind,
-        help="Runs what is in the form once; saves nothing, and no due time is touched."
-        if draft.task_id and not is_other_kind
-        else "Save it first: only a saved task of this kind can be tried.",
+        help="Runs what is in the form once; saves nothing, and no due time is touched.",
         on_click=_begin,
         args=(draft,),
     )
@@ -44,21 +40,24 @@ def button(draft: Draft) -> None:
 def _begin(draft: Draft) -> None:
     draft.tried = True
     try:
-        action = as_document(forms.read(draft.collect(), base=draft.base))["action"]
+        spec = forms.read(draft.collect(), base=draft.base)
     except InvalidTask:
         return
-    assert draft.task_id is not None
-    draft.test = commands.run_now(draft.task_id, action)
+    # What a run needs from Prefect is there for a saved task, which keeps its kind.
+    if draft.task_id is not None and draft.base is not None and draft.base["kind"] == spec.kind:
+        draft.test = commands.run_now(draft.task_id, as_document(spec)["action"])
+    else:
+        draft.test = commands.try_out(spec)
 
 
 def show(draft: Draft) -> None:
     """The test that was begun last, while it goes on and after it."""
-    if draft.test is None or draft.task_id is None:
+    if draft.test is None:
         return
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
             card_title("Test run", "science")
-            components.live([of(Topic.TASKS, draft.task_id)], [FRAGMENT], key="edit_test_live")
+            components.live([Topic.RUNS], [FRAGMENT], key="edit_test_live")
         _run(draft)
 
 

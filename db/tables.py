@@ -108,6 +108,14 @@ class Task(Base):
     deleted_at: Mapped[datetime | None]
 
 
+class Trial(Base):
+    """A task that is there for one test and has not gone into the trash yet. Written by db.trials only."""
+
+    __tablename__ = "trials"
+
+    task_id: Mapped[UUID] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"), primary_key=True)
+
+
 class TaskTag(Base):
     """A tag of a task that is not in the trash. Written by the database itself, with the task."""
 

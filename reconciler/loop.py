@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from time import monotonic
 
-from db import chains, events, heartbeats, idempotency, partitions, workers
+from db import chains, events, heartbeats, idempotency, partitions, trials, workers
 from db.engine import Catalogue
 from db.errors import CatalogueUnavailable
 from db.notifications import Listener, Topic
@@ -149,6 +149,7 @@ class Reconciler:
             Every(1, lambda: tasks.resume_tasks(self.catalogue)),
             Every(1, lambda: due_times.write_ahead(self.catalogue, now=now())),
             Every(5, self._declare_lost),
+            Every(5, self._end_trials),
             Every(60, self._audit),
             Every(60, self._forget_events),
             Every(HOUSEKEEPING_SECONDS, self.housekeeper.look_beside),
@@ -183,6 +184,10 @@ class Reconciler:
     def _follow_chains(self) -> None:
         with self.catalogue.transaction() as session:
             chains.follow(session, now=now())
+
+    def _end_trials(self) -> None:
+        with self.catalogue.transaction() as session:
+            trials.end_those_over(session, now=now())
 
     def _forget_events(self) -> None:
         with self.catalogue.transaction() as session:

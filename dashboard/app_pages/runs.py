@@ -6,11 +6,10 @@ import streamlit as st
 
 from dashboard import components, navigation, pager, reads, run_gantt, run_rows
 from dashboard.badges import RUN_BADGES
-from dashboard.context import catalogue, now
+from dashboard.context import now
 from dashboard.failures import outage_shown
 from dashboard.task_cards import card_title
 from dashboard.viewer import viewer_zone
-from db import runs
 from db.notifications import Topic
 from db.states import RunState
 
@@ -75,14 +74,8 @@ def _list() -> None:
             on_change=pager.newest,
             args=(CURSOR,),
         )
-        with catalogue().transaction() as session:
-            found = runs.list_runs(
-                session,
-                task_id=_task(),
-                state=STATES[state or "All"],
-                limit=PAGE_SIZE,
-                cursor=st.query_params.get(CURSOR),
-            )
+        cursor = st.query_params.get(CURSOR)
+        found = reads.run_list(task_id=_task(), state=STATES[state or "All"], limit=PAGE_SIZE, cursor=cursor)
         if _task() is not None:
             st.button("Not only this task's", icon=":material/close:", key="any_task", on_click=_any_task)
         with st.container(border=True, gap=None):

@@ -6,17 +6,16 @@ from uuid import UUID
 import streamlit as st
 
 from dashboard import bulk_bar, commands, components, forms, navigation, reads, task_rows, undo, viewer
-from dashboard.context import catalogue, now
+from dashboard.context import catalogue
 from dashboard.failures import outage_shown
 from dashboard.reads import Filters
 from dashboard.templates import TEMPLATES, Template
 from dashboard.viewer import viewer_zone
-from db import runs, task_views
+from db import task_views
 from db.access import Role
 from db.notifications import Topic
-from db.pages import Page
 from db.states import Kind
-from db.task_views import TaskFilter, TaskOrder, TaskView
+from db.task_views import TaskFilter, TaskOrder
 
 PAGE_SIZE = 25
 CURSOR = "after"
@@ -42,21 +41,17 @@ def _list() -> None:
     with outage_shown():
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             filters, order = _filters(), _order()
-        with catalogue().transaction() as session:
-            found = task_views.list_tasks(
-                session, **filters, order=order, limit=PAGE_SIZE, cursor=st.query_params.get(CURSOR), now=now()
-            )
-            recent = runs.recent_runs(session, [task.id for task in found.items], count=task_rows.RUNS_SHOWN)
-        if not found.items and not any(filters.values()):
+        cursor = st.query_params.get(CURSOR)
+        found = reads.task_list(filters, order=order, limit=PAGE_SIZE, cursor=cursor, zone=viewer_zone())
+        if not found.rows and not any(filters.values()):
             _first_steps()
             return
         total = reads.count_tasks(filters)
         bulk_bar.show(deleted=filters["state"] == TaskFilter.DELETED, everything=lambda: _all(filters), total=total)
         st.caption(total, width="content")
-        zone = viewer_zone()
         with st.container(border=True, gap=None):
             components.grid(
-                [task_rows.row(task, recent[task.id], zone) for task in found.items],
+                found.rows,
                 task_rows.COLUMNS,
                 key="tasks_grid",
                 label="Tasks",
@@ -67,7 +62,7 @@ def _list() -> None:
                 on_action=_act,
                 on_choose=bulk_bar.choose,
             )
-        _pager(found)
+        _pager(found.next_cursor)
 
 
 def _all(filters: Filters) -> Sequence[UUID]:
@@ -153,18 +148,18 @@ def _act(task_id: str, action: str) -> None:
             navigation.go("edit", id=task_id)
 
 
-def _pager(found: Page[TaskView]) -> None:
+def _pager(next_cursor: str | None) -> None:
     with st.container(horizontal=True, horizontal_alignment="right"):
         if CURSOR in st.query_params:
             st.button("First page", icon=":material/first_page:", key="first_page", on_click=_first_page)
-        if found.next_cursor:
+        if next_cursor:
             st.button(
                 "Next page",
                 icon=":material/chevron_right:",
                 icon_position="right",
                 key="next_page",
                 on_click=_next_page,
-                args=(found.next_cursor,),
+                args=(next_cursor,),
             )
 
 

@@ -1,5 +1,6 @@
 """The last day at a glance: is all well, what runs, what comes, what needs somebody."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -10,7 +11,7 @@ import streamlit as st
 from dashboard import commands, components, navigation, parts, problem_rows, reads, run_rows, today
 from dashboard.badges import Badge
 from dashboard.components import Column, Tile
-from dashboard.context import catalogue, now
+from dashboard.context import now
 from dashboard.failures import outage_shown
 from dashboard.moments import moment, span
 from dashboard.task_cards import card_title
@@ -48,9 +49,7 @@ def _day() -> None:
         moment_ = now()
         answer = reads.day(moment_)
         found = answer.value
-        with catalogue().transaction() as session:
-            heard = parts.read(session, now=moment_)
-            running = overview.count_going_on(session)
+        heard, running = reads.heard()
         st.markdown(f"#### {today.sentence(found)}")
         components.labels(parts.labels(heard, viewer_zone(), now=moment_), key="today_parts")
         components.tiles(_tiles(found, running), key="today_tiles", on_open=navigation.follow)
@@ -76,17 +75,13 @@ def _tiles(found: today.Day, running: int) -> list[Tile]:
 def _now() -> None:
     """What runs, what comes, and what needs somebody."""
     with outage_shown():
-        moment_ = now()
-        with catalogue().transaction() as session:
-            going_on = overview.going_on(session, limit=RUNNING_SHOWN)
-            usual = overview.usual_seconds(session, [run.task_id for run in going_on])
-            coming = overview.coming(session, after=moment_, limit=COMING_SHOWN)
+        found = reads.at_hand(running=RUNNING_SHOWN, coming=COMING_SHOWN)
         left, right = st.columns(2, gap="small")
         with left:
             _needs_somebody()
-            _running(going_on, usual, moment_)
+            _running(found, now())
         with right:
-            _coming(coming)
+            _coming(found.coming)
 
 
 def _needs_somebody() -> None:
@@ -108,11 +103,11 @@ def _needs_somebody() -> None:
         )
 
 
-def _running(going_on: list[Run], usual: dict[UUID, float], moment_: datetime) -> None:
+def _running(found: reads.AtHand, moment_: datetime) -> None:
     with st.container(border=True, gap="small"):
         card_title("Running now", "progress_activity")
         components.grid(
-            [_running_row(run, usual.get(run.task_id), moment_) for run in going_on],
+            [_running_row(run, found.usual.get(run.task_id), moment_) for run in found.running],
             [
                 Column("name", "Task", "title"),
                 Column("state", "", "badges"),
@@ -139,7 +134,7 @@ def _running_row(run: Run, usual: float | None, moment_: datetime) -> dict[str, 
     return row | {"state": badges, "usual": usually, "took": elapsed, "actions": [CANCEL]}
 
 
-def _coming(coming: list[overview.Coming]) -> None:
+def _coming(coming: Sequence[overview.Coming]) -> None:
     with st.container(border=True, gap="small"):
         card_title("Due next", "upcoming")
         components.grid(

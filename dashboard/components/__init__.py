@@ -11,7 +11,7 @@ import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
 from dashboard.live import hub
-from dashboard.viewer import may
+from dashboard.viewer import visitor
 from db.access import Role
 
 FRONTEND = Path(__file__).with_name("frontend")
@@ -99,7 +99,7 @@ _durations = st.components.v2.component(
     js=_read("durations.js"),
 )
 
-Row = Mapping[str, Any]
+Row = dict[str, Any]
 CellKind = Literal["title", "badges", "bars", "away", "elapsed", "tags", "code", "muted", "prose", "text"]
 
 
@@ -162,7 +162,7 @@ def grid(
     With `cards`, rows become cards where there is little room. With `chosen`, rows have boxes: these are ticked.
     """
     data = {
-        "rows": [_permitted(row) for row in rows],
+        "rows": _permitted(rows),
         "columns": [asdict(column) for column in columns],
         "label": label,
         "empty": empty,
@@ -300,11 +300,16 @@ def durations(
     _durations(key=key, data=data, on_open_change=partial(_opened, key, on_open))
 
 
-def _permitted(row: Row) -> Row:
-    """The row with the actions that whoever looks at it may do."""
-    if "actions" not in row:
-        return row
-    return {**row, "actions": [each for each in row["actions"] if may(each.get("takes", Role.VIEWER))]}
+def _permitted(rows: Sequence[Row]) -> Sequence[Row]:
+    """The rows with the actions that whoever looks at them may do."""
+    if not any("actions" in row for row in rows):
+        return rows
+    role = visitor().role
+    return [row | {"actions": _within(role, row["actions"])} if "actions" in row else row for row in rows]
+
+
+def _within(role: Role, actions: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [each for each in actions if role.includes(each.get("takes", Role.VIEWER))]
 
 
 def _opened(key: str, on_open: Callable[[str], None] | None) -> None:

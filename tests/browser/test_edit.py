@@ -14,7 +14,7 @@ from db import task_views, tasks
 from db.engine import Catalogue
 from db.runs import Ending, RunKey
 from db.specs import as_document, parse_task
-from db.states import RunState
+from db.states import RunState, Trigger
 from tests.browser.conftest import DESKTOP, PHONE, Dashboard, Theme, artefact, start_dashboard, watched_page
 from tests.browser.outage import outage
 from tests.browser.reading import lines, open_page, rows, settle
@@ -344,10 +344,35 @@ def test_a_test_run_does_what_is_in_the_form_and_saves_nothing(page: Page, world
     expect(field(page, "Command")).to_have_value("echo not saved")
 
 
-def test_a_new_task_has_to_be_saved_before_it_is_tried(page: Page, world: World) -> None:
-    world.task("another")
+def test_a_new_task_is_tried_before_it_is_saved(page: Page, world: World) -> None:
     open_page(page, "/new", "New task")
-    expect(page.get_by_role("button", name="Test run")).to_be_disabled()
+    page.get_by_role("button", name="Test run").click()
+    expect(page.get_by_text("Not saved yet. Look at: Name, Command.")).to_be_visible()
+    field(page, "Name").fill("backup")
+    field(page, "Command").fill("echo not saved")
+    field(page, "Command").press("Tab")
+    page.get_by_role("button", name="Test run").click()
+    [trial] = wait_until(world.trials, "a test was asked for")
+    assert (trial.changed.action.command, trial.trigger) == ("echo not saved", Trigger.TEST)  # type: ignore[union-attr]
+    run = world.fulfil(trial.task_id)
+    world.say(run, "not saved")
+    expect(lines(page)).to_have_text(["not saved"])
+    page.screenshot(path=artefact("edit-trial.png"), full_page=True)
+    save(page)
+    page.get_by_role("heading", level=1, name="backup").wait_for()
+
+
+def test_an_edit_that_makes_it_another_kind_is_tried_as_well(page: Page, world: World) -> None:
+    task = world.task("backup")
+    open_page(page, f"/edit?id={task}", "Edit task")
+    choose(page, "Kind", "HTTP request")
+    field(page, "Address").fill("http://127.0.0.1:1/")
+    field(page, "Address").press("Tab")
+    page.get_by_role("button", name="Test run").click()
+    [trial] = wait_until(world.trials, "a test was asked for")
+    assert trial.task_id != task
+    assert trial.changed.kind == "http"  # type: ignore[union-attr]
+    assert world.see(task).version == 1
 
 
 def test_a_reload_brings_back_what_was_typed_and_it_can_be_discarded(page: Page, world: World) -> None:

@@ -193,6 +193,11 @@ class World:
         """The runs that somebody asked for and that are not made yet."""
         return [each for each in self.do(lambda s: run_requests.open_requests(s, now=now())) if each.task_id == task_id]
 
+    def trials(self) -> list[OpenRequest]:
+        """The tests that were asked for and whose runs are not made yet."""
+        asked = self.do(lambda s: run_requests.open_requests(s, now=now()))
+        return [each for each in asked if each.trigger == Trigger.TEST]
+
     def fulfil(self, task_id: UUID) -> RunKey:
         """The reconciler makes the run that was asked for."""
         request, run_id = self.asked_for(task_id)[0], uuid4()

@@ -1,0 +1,18 @@
+"""Trials: tasks that are there to be run once before what they do is saved, and go by themselves."""
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0011"
+down_revision = "0010"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.get_bind().exec_driver_sql(Path(__file__).with_suffix(".sql").read_text())
+
+
+def downgrade() -> None:
+    raise NotImplementedError("A catalogue goes forward only. Restore a backup instead.")
