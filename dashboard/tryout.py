@@ -73,6 +73,5 @@ def _run(draft: Draft) -> None:
         components.labels(shown, key="edit_test_state")
         if run.error:
             st.text(run.error)
-        components.log(
-            str(run.id), over=run.state in FINAL_STATES, zone=viewer_zone(), key="edit_test_log", height=LOG_HEIGHT
-        )
+        over = run.state in FINAL_STATES
+        components.log(str(run.id), over=over, zone=viewer_zone(), key="edit_test_log", height=LOG_HEIGHT, reveal=True)

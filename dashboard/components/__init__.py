@@ -266,9 +266,9 @@ def cron_grid(fields: Sequence[Row], *, key: str, on_change: Callable[[str, Sequ
     _cron_grid(key=key, data={"fields": list(fields)}, on_change_change=changed)
 
 
-def log(run_id: str, *, over: bool, zone: str, key: str, height: int = 380) -> None:
-    """The output of a run, line by line while it is printed; times in this zone."""
-    _log(key=key, data={"run": run_id, "over": over, "zone": zone, "height": height})
+def log(run_id: str, *, over: bool, zone: str, key: str, height: int = 380, reveal: bool = False) -> None:
+    """The output of a run, line by line while it is printed; times in this zone. `reveal` moves the page to it once."""
+    _log(key=key, data={"run": run_id, "over": over, "zone": zone, "height": height, "reveal": reveal})
 
 
 def chain(

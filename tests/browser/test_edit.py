@@ -357,7 +357,8 @@ def test_a_new_task_is_tried_before_it_is_saved(page: Page, world: World) -> Non
     run = world.fulfil(trial.task_id)
     world.say(run, "not saved")
     expect(lines(page)).to_have_text(["not saved"])
-    page.screenshot(path=artefact("edit-trial.png"), full_page=True)
+    expect(lines(page)).to_be_in_viewport()
+    page.screenshot(path=artefact("edit-trial.png"))
     save(page)
     page.get_by_role("heading", level=1, name="backup").wait_for()
 

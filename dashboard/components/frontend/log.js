@@ -73,7 +73,7 @@ class Log {
     if (scrollTop < NEAR_PX && this.hasOlder && !this.following) this.readOlder()
   }
 
-  show({ run, over, zone, height }) {
+  show({ run, over, zone, height, reveal }) {
     this.over = over
     this.find(".log").style.setProperty("--height", `${height}px`)
     this.find(".log").classList.toggle("over", over)
@@ -87,6 +87,7 @@ class Log {
     this.find(".download").href = `/logs/${run}.txt`
     this.redraw()
     this.open()
+    if (reveal) this.find(".log").scrollIntoView({ block: "end" })
   }
 
   open() {
