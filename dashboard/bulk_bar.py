@@ -71,14 +71,14 @@ def _choose_all(everything: Callable[[], Sequence[UUID]]) -> None:
 
 def _commands() -> None:
     _button("Run now", "play_arrow", "Started", bulk.run_now, Role.OPERATOR)
-    if viewer.button("Pause", takes=Role.OPERATOR, icon=":material/pause:", key="bulk_pause"):
+    if viewer.pressed("Pause", takes=Role.OPERATOR, icon=":material/pause:", key="bulk_pause"):
         _pause_dialog()
     _button("Resume", "resume", "Resumed", bulk.resume, Role.OPERATOR)
-    if viewer.button("Tag", takes=Role.EDITOR, icon=":material/label:", key="bulk_tag"):
+    if viewer.pressed("Tag", takes=Role.EDITOR, icon=":material/label:", key="bulk_tag"):
         _tag_dialog()
     if len(chosen()) <= TYPE_ABOVE:
         _button("Delete", "delete", "Deleted", bulk.delete, Role.EDITOR)
-    elif viewer.button("Delete", takes=Role.EDITOR, icon=":material/delete:", key="bulk_delete"):
+    elif viewer.pressed("Delete", takes=Role.EDITOR, icon=":material/delete:", key="bulk_delete"):
         _delete_dialog()
 
 

@@ -25,7 +25,7 @@ def show(task: TaskView, chain: Chain) -> None:
     with st.container(border=True, gap="small"):
         with st.container(horizontal=True, vertical_alignment="center"):
             card_title("Chain", "account_tree")
-            if task.deleted_at is None and viewer.button(
+            if task.deleted_at is None and viewer.pressed(
                 "Run it after another task", takes=Role.EDITOR, icon=":material/add_link:", key="chain_add"
             ):
                 _add_dialog(task)

@@ -41,7 +41,7 @@ def _draw(found: Sequence[Listed]) -> None:
     with st.container(border=True, gap="small", key="closed_days"):
         with st.container(horizontal=True, vertical_alignment="center"):
             card_title("Closed days", "event_busy")
-            if viewer.button("Add a calendar", takes=Role.ADMIN, icon=":material/add:", key="add_calendar"):
+            if viewer.pressed("Add a calendar", takes=Role.ADMIN, icon=":material/add:", key="add_calendar"):
                 st.session_state.pop(TEXT, None)
                 _dialog(None)
         components.grid(

@@ -60,7 +60,7 @@ def _buttons(task: TaskView, zone: str) -> None:
     )
     if task.spec.paused:
         _resume_button(task, zone)
-    elif viewer.button("Pause", takes=Role.OPERATOR, icon=":material/pause:", key="pause"):
+    elif viewer.pressed("Pause", takes=Role.OPERATOR, icon=":material/pause:", key="pause"):
         _pause_dialog(task.id, zone)
     # By its callback: a run that draws is ended by the next one, and with it what stands after its buttons.
     viewer.button(
@@ -72,7 +72,7 @@ def _buttons(task: TaskView, zone: str) -> None:
         args=("edit",),
         kwargs={"id": str(task.id)},
     )
-    match st.menu_button("More", MORE, icon=":material/more_horiz:", key="more"):
+    match viewer.chosen("More", MORE, icon=":material/more_horiz:", key="more"):
         case "Run with changes":
             run_dialog.show(task)
         case "Duplicate":
@@ -104,7 +104,7 @@ def _resume_button(task: TaskView, zone: str) -> None:
             on_click=commands.resume,
             args=(task.id,),
         )
-    elif viewer.button("Resume", takes=Role.OPERATOR, icon=":material/resume:", key="resume"):
+    elif viewer.pressed("Resume", takes=Role.OPERATOR, icon=":material/resume:", key="resume"):
         _resume_dialog(task.id, missed, paused_at, zone)
 
 

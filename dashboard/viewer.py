@@ -1,5 +1,7 @@
 """Who looks at the page, and what they may do there."""
 
+from collections.abc import Sequence
+from time import monotonic
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -11,6 +13,11 @@ from db.errors import NotAllowed
 
 ACTOR = "dashboard"
 """What the audit says of changes made here, before the name of whoever made them."""
+
+
+KEPT = "_kept_"
+STILL_MEANT_SECONDS = 5.0
+"""Who has left the page and comes back later does not want the dialog any more."""
 
 
 def viewer_zone() -> str:
@@ -57,3 +64,29 @@ def button(label: str, *, takes: Role, disabled: bool = False, help: str | None 
     if not may(takes):
         disabled, help = True, f"This takes the role {takes}."
     return st.button(label, disabled=disabled, help=help, **more)
+
+
+def pressed(label: str, *, takes: Role, key: str, **more: Any) -> bool:
+    """Whether such a button was pressed, for what is drawn after it, as a dialog is.
+
+    Streamlit tells only the run that follows the click. Where a hint has the page drawn anew at that moment, that run
+    is ended before it gets here; so the click is kept for the run that does.
+    """
+    button(label, takes=takes, key=key, on_click=_keep, args=(key,), **more)
+    return _kept(key) is not None
+
+
+def chosen(label: str, options: Sequence[str], *, key: str, **more: Any) -> str | None:
+    """What was chosen in a menu, likewise."""
+    st.menu_button(label, options, key=key, on_click=_keep, args=(key,), **more)
+    found: str | None = _kept(key)
+    return found
+
+
+def _keep(key: str) -> None:
+    st.session_state[f"{KEPT}{key}"] = st.session_state[key], monotonic()
+
+
+def _kept(key: str) -> Any:
+    click, at = st.session_state.pop(f"{KEPT}{key}", (None, 0.0))
+    return click if monotonic() - at < STILL_MEANT_SECONDS else None

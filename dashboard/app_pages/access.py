@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from dashboard import admin_commands, components, pauses
+from dashboard import admin_commands, components, pauses, viewer
 from dashboard.badges import Badge
 from dashboard.components import Column
 from dashboard.context import catalogue, now
@@ -75,7 +75,7 @@ def _you(by: Visitor) -> None:
         st.markdown(f"**{escape_markdown(by.name)}**, {by.role}: {YOURS[by.role]}{tags}.")
         with st.container(horizontal=True):
             st.link_button("Sign out", "/sign-out", icon=":material/logout:")
-            if by.account_id is not None and st.button("Change password", key="own_password"):
+            if by.account_id is not None and viewer.pressed("Change password", takes=Role.VIEWER, key="own_password"):
                 _own_password_dialog(by)
 
 
@@ -85,7 +85,7 @@ def _keys(by: Visitor) -> None:
     with st.container(border=True, gap="small"):
         with st.container(horizontal=True, vertical_alignment="center"):
             card_title("API keys", "key")
-            if st.button("Make a key", icon=":material/add:", key="make_key"):
+            if viewer.pressed("Make a key", takes=Role.VIEWER, icon=":material/add:", key="make_key"):
                 _key_dialog(by)
         _secret()
         components.grid(
@@ -139,7 +139,9 @@ def _secrets(by: Visitor) -> None:
     with st.container(border=True, gap="small"):
         with st.container(horizontal=True, vertical_alignment="center"):
             card_title("Secrets", "lock")
-            if by.role is Role.ADMIN and st.button("Set a secret", icon=":material/add:", key="set_secret"):
+            if by.role is Role.ADMIN and viewer.pressed(
+                "Set a secret", takes=Role.ADMIN, icon=":material/add:", key="set_secret"
+            ):
                 _secret_dialog()
         st.markdown("A task names one as `${secret:NAME}`. Only workers see its value, and logs show `***` instead.")
         components.grid(
@@ -193,7 +195,7 @@ def _accounts(by: Visitor) -> None:
     with st.container(border=True, gap="small"):
         with st.container(horizontal=True, vertical_alignment="center"):
             card_title("Accounts", "group")
-            if st.button("Let somebody in", icon=":material/person_add:", key="add_account"):
+            if viewer.pressed("Let somebody in", takes=Role.ADMIN, icon=":material/person_add:", key="add_account"):
                 _add_dialog(is_first=not found)
         components.grid(
             [_account_row(each, by) for each in found],

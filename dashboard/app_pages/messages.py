@@ -68,7 +68,7 @@ def _channels(found: Sequence[Channel]) -> None:
     with st.container(border=True, gap="small"):
         with st.container(horizontal=True, vertical_alignment="center"):
             card_title("People", "group")
-            if viewer.button("Add a channel", takes=Role.ADMIN, icon=":material/add:", key="add_channel"):
+            if viewer.pressed("Add a channel", takes=Role.ADMIN, icon=":material/add:", key="add_channel"):
                 _channel_dialog(None)
         components.grid(
             [_channel_row(each) for each in found],
@@ -196,7 +196,7 @@ def _webhooks(found: Sequence[Webhook], posts: dict[UUID, Sequence[Delivery]]) -
     with st.container(border=True, gap="small"):
         with st.container(horizontal=True, vertical_alignment="center"):
             card_title("Programs", "webhook")
-            if viewer.button("Add a webhook", takes=Role.ADMIN, icon=":material/add:", key="add_webhook"):
+            if viewer.pressed("Add a webhook", takes=Role.ADMIN, icon=":material/add:", key="add_webhook"):
                 _webhook_dialog(None)
         _signing_key()
         components.grid(

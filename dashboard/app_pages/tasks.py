@@ -30,8 +30,15 @@ def page() -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.title("Tasks", anchor=False, width="stretch")
         components.live([Topic.TASKS, Topic.RUNS], [FRAGMENT], key="tasks_live")
-        if viewer.button("New task", takes=Role.EDITOR, type="primary", icon=":material/add:", key="new_task"):
-            navigation.go("new")
+        viewer.button(
+            "New task",
+            takes=Role.EDITOR,
+            type="primary",
+            icon=":material/add:",
+            key="new_task",
+            on_click=navigation.go,
+            args=("new",),
+        )
     undo.show_bar()
     _list()
 
@@ -180,10 +187,21 @@ def _first_steps() -> None:
                 st.subheader(template.title, anchor=False, icon=f":material/{template.icon}:")
                 st.markdown(template.text)
                 with st.container(horizontal=True):
-                    if viewer.button("Create it", takes=Role.EDITOR, key=f"template_{key}", type="primary"):
-                        _create(template)
-                    if st.button("Change it first", key=f"change_{key}"):
-                        navigation.go("new", template=key)
+                    viewer.button(
+                        "Create it",
+                        takes=Role.EDITOR,
+                        key=f"template_{key}",
+                        type="primary",
+                        on_click=_create,
+                        args=(template,),
+                    )
+                    st.button(
+                        "Change it first",
+                        key=f"change_{key}",
+                        on_click=navigation.go,
+                        args=("new",),
+                        kwargs={"template": key},
+                    )
 
 
 def _create(template: Template) -> None:

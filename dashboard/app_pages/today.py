@@ -8,7 +8,7 @@ from uuid import UUID
 
 import streamlit as st
 
-from dashboard import commands, components, navigation, parts, problem_rows, reads, run_rows, today
+from dashboard import commands, components, navigation, parts, problem_rows, reads, run_rows, today, viewer
 from dashboard.badges import Badge
 from dashboard.components import Column, Tile
 from dashboard.context import now
@@ -36,8 +36,15 @@ def page() -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.title("Today", anchor=False, width="stretch")
         components.live([Topic.TASKS, Topic.RUNS, Topic.WORKERS], FRAGMENTS, key="today_live")
-        if st.button("New task", type="primary", icon=":material/add:", key="new_task"):
-            navigation.go("new")
+        viewer.button(
+            "New task",
+            takes=Role.EDITOR,
+            type="primary",
+            icon=":material/add:",
+            key="new_task",
+            on_click=navigation.go,
+            args=("new",),
+        )
     _day()
     _now()
 

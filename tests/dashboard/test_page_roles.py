@@ -21,6 +21,7 @@ from tests.dashboard.task_documents import example
 RULES: dict[str, tuple[Role, Callable[[UUID], object]]] = {
     "run_now": (Role.OPERATOR, lambda task: commands.run_now(task)),
     "create": (Role.EDITOR, lambda _: commands.create(as_document(parse_task(example("shell", name=str(uuid4())))))),
+    "try_out": (Role.EDITOR, lambda _: commands.try_out(parse_task(example("shell", name="tried")))),
     "pause": (Role.OPERATOR, lambda task: commands.pause(task)),
     "resume": (Role.OPERATOR, lambda task: commands.resume(task)),
     "delete": (Role.EDITOR, lambda task: commands.delete(task)),
