@@ -1,17 +1,13 @@
 """The page of one task."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
-from threading import Event, Thread
 from uuid import UUID
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from db import tasks
-from db.notifications import Topic, notify, of
 from db.runs import RunKey
 from db.states import After, Outcome, Reason, RunState
 from tests.browser.conftest import PREFECT_URL, artefact
@@ -394,37 +390,3 @@ def test_a_task_is_chained_to_another_and_unchained(page: Page, world: World) ->
     page.get_by_role("button", name="Not after first").click()
     expect(page.get_by_text("It follows no other task, and none follows it.")).to_be_visible()
     assert world.see(then).spec.after == []
-
-
-def test_no_click_is_lost_while_the_page_is_drawn_again_and_again(page: Page, world: World) -> None:
-    task = world.task("backup")
-    open_page(page, f"/task?id={task}", "backup")
-    with hints(world, of(Topic.TASKS, task)):
-        for name, opened in [("Pause", "Pause this task"), ("Run with changes", "Run with changes")] * 6:
-            if name == "Pause":
-                page.get_by_role("button", name="Pause", exact=True).click()
-            else:
-                page.get_by_role("button", name="More").click()
-                page.get_by_role("menuitem", name=name).click()
-            dialog = page.get_by_role("dialog", name=opened)
-            expect(dialog).to_be_visible()
-            dialog.get_by_role("button", name="Close").click()
-            expect(dialog).to_be_hidden()
-
-
-@contextmanager
-def hints(world: World, topic: str) -> Iterator[None]:
-    """Somebody says a hundred times a second that something changed."""
-    over = Event()
-
-    def tell() -> None:
-        while not over.wait(0.01):
-            world.do(lambda session: notify(session, [Topic.TASKS, Topic.RUNS, topic]))
-
-    thread = Thread(target=tell)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
