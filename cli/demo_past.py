@@ -11,11 +11,11 @@ from uuid import UUID, uuid4
 from sqlalchemy import delete, insert
 from sqlalchemy.orm import Session
 
-from cli.demo_tasks import LINES, STORIES, Story
-from db import due_times, heartbeats, logs, runs, sync, tasks, workers
+from cli.demo_tasks import CLOSED, HOLIDAYS, LINES, STORIES, Story
+from db import calendars, due_times, heartbeats, logs, runs, sync, tasks, workers
 from db.logs import Line
 from db.runs import RunKey
-from db.schedules import due_times as instants_of
+from db.schedules import open_due_times
 from db.specs import AnyTask, parse_task
 from db.states import Level, Outcome, Reason, RunState, Stream, Trigger
 from db.tables import DueTime, Run
@@ -45,6 +45,7 @@ def make_up(session: Session, *, now: datetime, chance: random.Random) -> Cast:
             session, worker_id=worker_id, name=name, work_pool="default", host=f"{name}.shop", pid=4711, slots=100,
             version="demo", now=now - timedelta(days=2),
         )  # fmt: skip
+    calendars.add(session, HOLIDAYS, CLOSED, actor="anna", now=now - AGE)
     for story in STORIES:
         cast.stories[_task(session, story, cast, now=now, chance=chance)] = story
     _changes(session, cast, now=now)
@@ -63,7 +64,8 @@ def breathe(session: Session, cast: Cast, *, now: datetime) -> None:
 
 
 def _task(session: Session, story: Story, cast: Cast, *, now: datetime, chance: random.Random) -> UUID:
-    spec = parse_task(dict(story.document) | {"tags": list(story.document["tags"])})
+    document = dict(story.document) | {"tags": list(story.document["tags"])}
+    spec = calendars.followed_by(session, parse_task(document))
     task_id = tasks.create_task(session, spec, actor="anna", now=now - AGE)
     session.execute(delete(DueTime).where(DueTime.task_id == task_id))
     if story.refused:
@@ -79,7 +81,7 @@ def _task(session: Session, story: Story, cast: Cast, *, now: datetime, chance: 
 def _past(
     session: Session, task_id: UUID, spec: AnyTask, story: Story, cast: Cast, *, now: datetime, chance: random.Random
 ) -> None:
-    upcoming = instants_of(spec.schedule.value(), after=now - AGE)
+    upcoming = open_due_times(spec.schedule.value(), after=now - AGE)
     due = list(takewhile(lambda at: at < now - timedelta(seconds=story.usual_seconds * 3), upcoming))[-MOST:]
     rows = [_what_became(at, story, now=now, chance=chance) for at in due]
     if not rows:

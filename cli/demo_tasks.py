@@ -2,8 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
+from db.closures import Dates
+
+HOLIDAYS = "Bank holidays"
+CLOSED = (
+    Dates(first=date(2026, 1, 1), yearly=True, name="New Year"),
+    Dates(first=date(2026, 5, 1), yearly=True, name="Labour Day"),
+    Dates(first=date(2026, 12, 25), last=date(2026, 12, 26), yearly=True, name="Christmas"),
+)
 BERLIN, UTC, TOKYO, NEW_YORK = "Europe/Berlin", "UTC", "Asia/Tokyo", "America/New_York"
 
 
@@ -20,7 +29,7 @@ class Story:
     """What Prefect says against the task."""
 
 
-def _cron(cron: str, timezone: str = BERLIN) -> dict[str, str]:
+def _cron(cron: str, timezone: str = BERLIN) -> dict[str, Any]:
     return {"kind": "cron", "cron": cron, "timezone": timezone}
 
 
@@ -69,7 +78,16 @@ STORIES = (
         38,
         failing=0.02,
     ),
-    Story(_python("invoices", "billing.invoices:send", _cron("0 6 * * 1-5"), "billing", on_crash="fail"), 22),
+    Story(
+        _python(
+            "invoices",
+            "billing.invoices:send",
+            _cron("0 6 * * 1-5") | {"calendars": [HOLIDAYS], "on_closed": "next"},
+            "billing",
+            on_crash="fail",
+        ),
+        22,
+    ),
     Story(_python("newsletter", "mail.newsletter:send", {"kind": "manual"}, "mail"), 240),
     Story(
         _http("payment-reconciliation", "POST", "https://payments.example/match", _cron("*/30 * * * *"), "billing"),

@@ -1,17 +1,19 @@
 """Trials: what a form holds, run once before it is saved, as a task of its own that then goes into the trash."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
-from sqlalchemy import exists, select
+from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session
 
 from db import audit, run_requests, tasks
 from db.specs import AnyTask, as_document, parse_task
-from db.states import FINAL_STATES
+from db.states import ACTIVE_STATES, WAITING_STATES
 from db.tables import Run, RunRequest, Task, Trial
 from db.values import MAX_NAME
 
+WAITS_AT_MOST = timedelta(hours=1)
+"""Nobody looks at the form any more, and what it does would surprise them."""
 DESCRIPTION = "Made for a test run of a form that was not saved. When that is over, it goes into the trash by itself."
 
 
@@ -31,14 +33,17 @@ def begin(session: Session, spec: AnyTask, *, actor: str, now: datetime) -> UUID
 
 
 def end_those_over(session: Session, *, now: datetime) -> int:
-    """Moves those into the trash that have nothing left to do; how many that were."""
-    waits = exists().where(
+    """Moves those into the trash that have nothing left to do, or that nobody ran in time; how many that were."""
+    goes_on = exists().where(Run.task_id == Trial.task_id, Run.state.in_(ACTIVE_STATES))
+    is_asked_for = exists().where(
         RunRequest.task_id == Trial.task_id, RunRequest.run_id.is_(None), RunRequest.refused.is_(None)
     )
-    runs = exists().where(Run.task_id == Trial.task_id, Run.state.not_in(FINAL_STATES))
-    over = session.scalars(select(Trial).where(~waits, ~runs).with_for_update(skip_locked=True)).all()
-    for trial in over:
-        if session.get_one(Task, trial.task_id).deleted_at is None:
-            tasks.delete_task(session, trial.task_id, actor=audit.SYSTEM, now=now)
+    waits = or_(is_asked_for, exists().where(Run.task_id == Trial.task_id, Run.state.in_(WAITING_STATES)))
+    is_over = or_(~waits, Task.created_at <= now - WAITS_AT_MOST)
+    over = select(Trial, Task).join(Task, Task.id == Trial.task_id).where(~goes_on, is_over)
+    found = session.execute(over.with_for_update(of=Trial, skip_locked=True)).all()
+    for trial, task in found:
+        if task.deleted_at is None:
+            tasks.delete_task(session, task.id, actor=audit.SYSTEM, now=now)
         session.delete(trial)
-    return len(over)
+    return len(found)

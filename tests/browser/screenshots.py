@@ -38,6 +38,8 @@ def pages(sample: Sample) -> dict[str, str]:
         "task": f"/task?id={sample.task}",
         "run": f"/run?id={sample.run}",
         "edit": f"/edit?id={sample.task}",
+        "new": "/new",
+        "due": "/due?outcome=Late",
     }
 
 
@@ -74,7 +76,7 @@ def _draw(browser: Browser, url: str, theme: Theme, wanted: dict[str, str]) -> N
     with watched_page(browser, url, theme=theme) as page:
         for name, path in wanted.items():
             open_page(page, path)
-            if name not in ("edit", "settings"):
+            if name not in ("edit", "new", "settings"):
                 expect(page.get_by_text("Live", exact=True).first).to_be_visible()
             page.wait_for_load_state("networkidle")
             _keep(page, IMAGES / (f"{name}.png" if theme == "light" else f"{name}-{theme}.png"))

@@ -63,3 +63,17 @@ def test_who_deletes_a_trial_first_ends_it(session: Session) -> None:
     assert trials.end_those_over(session, now=NOW) == 1
     session.flush()
     assert session.get(Trial, request.task_id) is None
+
+
+def test_a_trial_that_nobody_runs_within_an_hour_is_given_up(session: Session) -> None:
+    trials.begin(session, a_task(name="asked for"), actor="anna", now=NOW)
+    request_id = trials.begin(session, a_task(name="scheduled"), actor="anna", now=NOW)
+    session.flush()
+    requests = {each.id: each for each in run_requests.open_requests(session, now=NOW)}
+    run_requests.fulfil(session, requests[request_id], uuid4())
+    session.flush()
+    assert trials.end_those_over(session, now=NOW + minutes(59)) == 0
+    assert trials.end_those_over(session, now=NOW + minutes(60)) == 2
+    session.flush()
+    assert run_requests.open_requests(session, now=NOW + minutes(60)) == []
+    assert run_requests.resolve(session, request_id).cancel_requested_at is not None
