@@ -171,9 +171,9 @@ def pools() -> Sequence[str]:
     return _pools(hub().token(Topic.TASKS))
 
 
-def count_tasks(filters: Filters) -> str:
-    """How many tasks the filters leave, in words."""
-    count = _count(hub().token(Topic.TASKS), filters)
+def count_tasks(filters: Filters, *, known: int | None = None) -> str:
+    """How many tasks the filters leave, in words; `known` where all of them have been read."""
+    count = known if known is not None else _count(hub().token(Topic.TASKS), filters)
     if count > COUNTED:
         return f"More than {COUNTED:,} tasks"
     return f"{count:,} {'task' if count == 1 else 'tasks'}"

@@ -53,7 +53,8 @@ def _list() -> None:
         if not found.rows and not any(filters.values()):
             _first_steps()
             return
-        total = reads.count_tasks(filters)
+        is_all = cursor is None and found.next_cursor is None
+        total = reads.count_tasks(filters, known=len(found.rows) if is_all else None)
         bulk_bar.show(deleted=filters["state"] == TaskFilter.DELETED, everything=lambda: _all(filters), total=total)
         st.caption(total, width="content")
         with st.container(border=True, gap=None):
