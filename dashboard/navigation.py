@@ -1,6 +1,7 @@
 """Which pages there are, and how to get from one to another."""
 
 from collections.abc import Callable, Mapping, Sequence
+from time import monotonic
 from typing import NoReturn
 from urllib.parse import parse_qsl, urlsplit
 
@@ -18,6 +19,9 @@ NO_MENU = ""
 """The pages that are named at the top themselves."""
 _PAGES = "_pages"
 _NOTICE = "_notice"
+_GOING = "_going"
+STILL_MEANT_SECONDS = 2.0
+"""Who got elsewhere by a link meanwhile is not brought back."""
 
 
 def page(draw: Callable[[], None], path: str, *, title: str, icon: str, visible: bool = True) -> Page:
@@ -31,7 +35,9 @@ def run(pages: Mapping[str, Sequence[Page]]) -> None:
     # Streamlit gives its default page the bare address only, so the default is one that leads home.
     start = st.Page(_go_home, title="Duetime", url_path="home", default=True, visibility="hidden")
     st.session_state[_PAGES] = {each.url_path: each for menu in pages.values() for each in menu}
-    st.navigation({NO_MENU: [start, *pages[NO_MENU]], **_others(pages)}, position="top").run()
+    here = st.navigation({NO_MENU: [start, *pages[NO_MENU]], **_others(pages)}, position="top")
+    _go_on(here)
+    here.run()
 
 
 def _others(pages: Mapping[str, Sequence[Page]]) -> dict[str, list[Page]]:
@@ -44,7 +50,24 @@ def _go_home() -> None:
 
 def go(path: str, **query: str) -> NoReturn:
     """Leaves for another page."""
+    st.session_state[_GOING] = path, query, monotonic()
     st.switch_page(st.session_state[_PAGES][path], query_params=query)
+
+
+def _go_on(here: Page) -> None:
+    """Goes where `go` was about to.
+
+    Streamlit makes one run of several that are asked for at the same time, for the page of the last of them: a hint
+    that comes from the page that is being left would keep its reader there.
+    """
+    if _GOING not in st.session_state:
+        return
+    path, query, at = st.session_state[_GOING]
+    is_there = here.url_path == path and all(st.query_params.get(name) == value for name, value in query.items())
+    if is_there or monotonic() - at >= STILL_MEANT_SECONDS:
+        del st.session_state[_GOING]
+    else:
+        st.switch_page(st.session_state[_PAGES][path], query_params=query)
 
 
 def follow(link: str) -> NoReturn:

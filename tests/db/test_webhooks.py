@@ -49,6 +49,7 @@ def test_each_event_becomes_one_delivery_for_whoever_wants_it(catalogue: Catalog
     until_told(catalogue)
     add(catalogue, "all")
     first = task(catalogue, "first")
+    until_told(catalogue)
     mine = add(catalogue, "mine", types=("task.*",), task_id=first)
     add(catalogue, "runs", types=("run.failed",))
     add(catalogue, "off", enabled=False)
