@@ -5,6 +5,7 @@ credentials. What it may do stands here, as grants, and is granted anew whenever
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from urllib.parse import quote, unquote, urlsplit
 
 import psycopg
@@ -12,6 +13,9 @@ from psycopg import errors, sql
 
 LOCK = 7_463_004  # any number that nobody else locks in these databases
 CONNECT_SECONDS = 10
+ATTEMPTS = 10
+WRITTEN_MEANWHILE = (errors.InternalError_, errors.UniqueViolation, errors.DuplicateObject)
+"""The first is "tuple concurrently updated", which has no class of its own."""
 CATALOGUE = (
     "GRANT SELECT ON tasks, task_status, due_times, runs, run_requests, workers, housekeeping_requests TO {role}",
     "GRANT SELECT (name, sealed) ON secrets TO {role}",
@@ -75,6 +79,14 @@ def prepare(catalogue_url: str, prefect_url: str | None, *, password: str, role:
 
 
 def _grant(url: str, rights: Sequence[str], *, role: str, password: str) -> None:
+    # Roles belong to the whole server and the lock to one database: from another one, the same role may be written too.
+    for _ in range(ATTEMPTS - 1):
+        with suppress(*WRITTEN_MEANWHILE):
+            return _grant_once(url, rights, role=role, password=password)
+    return _grant_once(url, rights, role=role, password=password)
+
+
+def _grant_once(url: str, rights: Sequence[str], *, role: str, password: str) -> None:
     name = sql.Identifier(role)
     with psycopg.connect(url, connect_timeout=CONNECT_SECONDS) as connection:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])

@@ -1,6 +1,7 @@
 """What workers may do in PostgreSQL, tried with their own credentials."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
@@ -110,6 +111,23 @@ def test_another_prefect_than_the_known_one_is_left_alone(catalogue: Catalogue) 
     assert not worker_role.prepare(catalogue.url, catalogue.url, password="worker", role=WORKER)
     with psycopg.connect(as_worker(catalogue.url), autocommit=True) as connection:
         assert not is_refused(connection, "SELECT * FROM tasks")
+
+
+def test_the_role_may_be_written_from_two_databases_at_once(catalogue: Catalogue) -> None:
+    other = catalogue.url.rpartition("/")[0] + "/postgres"
+
+    def write(url: str) -> None:
+        for _ in range(20):
+            worker_role._grant(url, (), role="duetime_test_two_doors", password="worker")
+
+    with ThreadPoolExecutor(2) as threads:
+        for done in [threads.submit(write, url) for url in (catalogue.url, other)]:
+            done.result()
+    with psycopg.connect(catalogue.url, autocommit=True) as connection:
+        for url in (catalogue.url, other):
+            with psycopg.connect(url, autocommit=True) as there:
+                there.execute("DROP OWNED BY duetime_test_two_doors")
+        connection.execute("DROP ROLE duetime_test_two_doors")
 
 
 def test_the_address_of_the_role_is_that_of_the_database() -> None:
