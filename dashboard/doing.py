@@ -9,7 +9,7 @@ import streamlit as st
 from sqlalchemy.orm import Session
 
 from dashboard.context import catalogue, now
-from dashboard.live import hub
+from dashboard.live import note_own_change
 from dashboard.text import escape_markdown
 from dashboard.viewer import actor, address, visitor
 from db import audit, tasks
@@ -42,7 +42,7 @@ def perform(
     except (CatalogueError, InvalidTask) as error:
         st.toast(escape_markdown(str(error)), icon=":material/error:")
         return None
-    hub().note_own_change()
+    note_own_change()
     if said:
         st.toast(said, icon=":material/check_circle:")
     return done

@@ -19,7 +19,7 @@ from dashboard import conflicts, forms
 from dashboard.api.repeats import once
 from dashboard.conflicts import Difference, Side
 from dashboard.context import catalogue, now
-from dashboard.live import hub
+from dashboard.live import note_own_change
 from dashboard.viewer import actor, address, viewer_zone, visitor
 from db import audit, revisions, task_views, tasks
 from db.access import Role
@@ -249,7 +249,7 @@ def _attempt(draft: Draft, spec: AnyTask, *, seen_version: int) -> None:
         with catalogue().transaction() as session:
             draft.saved = _write(session, draft, spec, seen_version=seen_version)
         draft.saved_at = monotonic()
-        hub().note_own_change()
+        note_own_change()
     except InvalidTask as error:
         draft.refused = {name: (draft.fields[name], text) for name, text in forms.problems(error).items()}
     except TaskNameTaken as error:

@@ -5,6 +5,7 @@ then asks Streamlit to draw its part again. However many hints come, a socket ha
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -54,6 +55,15 @@ class Subscription:
         self._woken.set()
 
 
+_numbers = count(1)
+_own_changes = deque([0], maxlen=1)
+
+
+def note_own_change() -> None:
+    """A reader of this process changed something, and looks at it before the hint about it has come back."""
+    _own_changes.append(next(_numbers))
+
+
 class Hub:
     """Who waits for what in this process, and how often each topic changed."""
 
@@ -61,8 +71,6 @@ class Hub:
         self._listener = Listener(url, self._publish)
         self._subscriptions: set[Subscription] = set()
         self._counts: dict[str, int] = {}
-        self._own_changes = count(1)
-        self._own_change = 0
 
     def start(self) -> None:
         self._listener.start()
@@ -77,11 +85,7 @@ class Hub:
 
     def token(self, topic: Topic) -> Token:
         """A value that is another one after each change of the topic: a key for what was read before it."""
-        return self._counts.get(topic, 0), self._counts.get(Topic.EVERYTHING, 0), self._own_change
-
-    def note_own_change(self) -> None:
-        """A reader of this process changed something, and looks at it before the hint about it has come back."""
-        self._own_change = next(self._own_changes)
+        return self._counts.get(topic, 0), self._counts.get(Topic.EVERYTHING, 0), _own_changes[-1]
 
     def count(self, topics: Iterable[str]) -> int:
         """How many hints came about things of these kinds, and about everything, since this process began."""
