@@ -117,6 +117,7 @@ def test_who_was_off_does_not_get_what_happened_meanwhile(catalogue: Catalogue) 
 def test_who_was_away_for_longer_than_events_are_kept_goes_on_from_now(catalogue: Catalogue) -> None:
     add(catalogue)
     task(catalogue, "forgotten")
+    until_told(catalogue)
     with catalogue.transaction() as session:
         session.execute(update(Webhook).values(xid=0, number=0))
     with catalogue.transaction() as session:
