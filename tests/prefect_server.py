@@ -10,10 +10,18 @@ from pathlib import Path
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
+from flows import prefect_app
 from tests.conftest import FreshDatabase
 from tests.system import free_port
 from tests.waiting import wait_until
+
+
+def create_app() -> FastAPI:
+    """Our application, in a process that gives way to nobody: not to tests that have nothing to do with it either."""
+    prefect_app.give_way = lambda: None
+    return prefect_app.create_app()
 
 
 @dataclass
@@ -56,7 +64,7 @@ class PrefectServer:
             "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
             "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": str(self.has_scheduler).lower(),
         }
-        words = ["-m", "uvicorn", "--factory", "flows.prefect_app:create_app", "--log-level", "warning"]
+        words = ["-m", "uvicorn", "--factory", "tests.prefect_server:create_app", "--log-level", "warning"]
         with (self.home / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, *words, "--port", str(self.port)], env=environment, stdout=log, stderr=log

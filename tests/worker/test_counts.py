@@ -129,7 +129,8 @@ def test_a_run_alone_takes_few_statements_calls_and_one_process(
         counts.forget()
         wait_until(lambda: all_told(workplace, [task_id]), "Prefect to know its end", seconds=30)
         of_run = counts.touching(*OF_A_CLAIM, *OF_AN_END, *OF_BOTH)
-        assert 8 <= of_run <= 11, counts.statements
+        # 11, and one more where Prefect was told of its beginning before it had ended.
+        assert 8 <= of_run <= 12, counts.statements
         assert counts.processes == {"/bin/sh": 1}
         assert counts.calls["POST /flow_runs/{id}/set_state"] <= 2
         assert counts.calls["POST /logs/"] == 0
