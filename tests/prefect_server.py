@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 import httpx
 import pytest
@@ -20,8 +21,8 @@ from tests.waiting import wait_until
 
 def create_app() -> FastAPI:
     """Our application, in a process that gives way to nobody: not to tests that have nothing to do with it either."""
-    prefect_app.give_way = lambda: None
-    return prefect_app.create_app()
+    with patch("flows.prefect_app.give_way"):
+        return prefect_app.create_app()
 
 
 @dataclass
