@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from dashboard.live import hub
 from dashboard.viewer import visitor
@@ -120,12 +121,21 @@ def shell() -> None:
     _shell(key="shell", height=1)
 
 
-def live(topics: Sequence[str], fragments: Sequence[str], *, key: str) -> None:
-    """Draws these fragments again when one of the topics changes, and the whole page after an outage."""
+def draw_again(fragments: Sequence[str]) -> None:
+    """Draws these fragments again, to be called back for a hint.
 
-    def redraw() -> None:
+    Streamlit makes one run of several that are asked for at the same time. Where one of them is of the whole page, all
+    is drawn anyway; asked for as well, the fragments would be drawn instead, and a dialog just closed, or a page just
+    left, would stay.
+    """
+    context = get_script_run_ctx()
+    if context and context.fragment_ids_this_run:
         with suppress(StreamlitAPIException):  # the page was left meanwhile, and its fragments with it
             st.rerun(list(fragments))
+
+
+def live(topics: Sequence[str], fragments: Sequence[str], *, key: str) -> None:
+    """Draws these fragments again when one of the topics changes, and the whole page after an outage."""
 
     known = hub().count(topics)  # before anything below is read
 
@@ -134,6 +144,7 @@ def live(topics: Sequence[str], fragments: Sequence[str], *, key: str) -> None:
     @st.fragment(key=f"{key}_hints")
     def hints() -> None:
         data = {"topics": list(topics), "known": known, "pause_ms": PAUSE_MS}
+        redraw = partial(draw_again, fragments)
         _live(key=key, data=data, on_change_change=redraw, on_reload_change=st.rerun, width="content")
 
     with st.container(width="content"):
