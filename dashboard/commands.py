@@ -20,7 +20,7 @@ from db.states import After, Mark, Missed
 
 ASKED = "_asked"
 TEST_ASKED = "A test run is on its way."
-DOUBLE_CLICK_SECONDS = 1.0
+DOUBLE_CLICK_SECONDS = 2.0
 
 
 def run_now(task_id: UUID, action: Mapping[str, Any] | None = None) -> UUID | None:

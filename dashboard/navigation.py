@@ -20,7 +20,7 @@ NO_MENU = ""
 _PAGES = "_pages"
 _NOTICE = "_notice"
 _GOING = "_going"
-STILL_MEANT_SECONDS = 2.0
+STILL_MEANT_SECONDS = 5.0
 """Who got elsewhere by a link meanwhile is not brought back."""
 
 

@@ -2,11 +2,13 @@
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -18,14 +20,17 @@ import psutil
 from tests.waiting import wait_until
 
 DUETIME = Path(sys.executable).with_name("duetime")
-READY_SECONDS = 150
+READY_SECONDS = 300
 STOP_SECONDS = 20
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """One that the system gives to nobody who asks for any port: it is taken only some seconds later."""
+    while True:
+        port = random.randint(10_000, 19_999)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @dataclass
@@ -93,8 +98,8 @@ class System:
                 each.kill()
             except psutil.NoSuchProcess:
                 continue
-        self.process.wait(10)
-        psutil.wait_procs(doomed, timeout=10)
+        self.process.wait(60)
+        psutil.wait_procs(doomed, timeout=60)
 
     def _listed(self) -> list[int]:
         try:
@@ -104,7 +109,7 @@ class System:
 
     def api(self, method: str, path: str, json: Any = None, headers: dict[str, str] | None = None) -> Any:
         """The answer's document; fails with the problem that was answered."""
-        answer = httpx.request(method, f"{self.url}/api{path}", json=json, headers=headers or {}, timeout=10)
+        answer = httpx.request(method, f"{self.url}/api{path}", json=json, headers=headers or {}, timeout=30)
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json() if answer.content else None
 

@@ -13,7 +13,7 @@ T = TypeVar("T")
 _UNSETTLED = text("SELECT count(*) FROM events WHERE xid >= pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
 
 
-def wait_until(look: Callable[[], T], description: str, *, seconds: float = 30, every: float = 0.1) -> T:
+def wait_until(look: Callable[[], T], description: str, *, seconds: float = 60, every: float = 0.1) -> T:
     """What `look` answers once it answers something true; fails with the description when it never does."""
     end = time.monotonic() + seconds
     while True:
@@ -31,4 +31,4 @@ def until_told(catalogue: Catalogue) -> None:
         with catalogue.transaction() as session:
             return bool(session.scalar(_UNSETTLED) == 0)
 
-    wait_until(is_settled, "older transactions to end")
+    wait_until(is_settled, "older transactions to end", seconds=120)

@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from time import sleep
 from typing import Any, Literal
 
 import streamlit as st
@@ -18,6 +19,9 @@ from db.access import Role
 FRONTEND = Path(__file__).with_name("frontend")
 PAUSE_MS = 900
 """A page is drawn again at most this often, however much happens."""
+SENT_SECONDS = 0.02
+"""What the run before has drawn has been sent by then. Streamlit sends it every 5 ms (`runtime/runtime_util.py`), and
+drops what is not sent when the same fragment is drawn again: a dialog, say, but not what is in it."""
 
 
 def _read(*names: str) -> str:
@@ -130,6 +134,7 @@ def draw_again(fragments: Sequence[str]) -> None:
     """
     context = get_script_run_ctx()
     if context and context.fragment_ids_this_run:
+        sleep(SENT_SECONDS)
         with suppress(StreamlitAPIException):  # the page was left meanwhile, and its fragments with it
             st.rerun(list(fragments))
 

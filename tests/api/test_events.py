@@ -37,7 +37,7 @@ def server(catalogue: Catalogue) -> Iterator[httpx.Client]:
     thread = threading.Thread(target=serving.run)
     thread.start()
     wait_until(lambda: serving.started, "the server answers")
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=90) as client:
         yield client
     serving.should_exit = serving.force_exit = True
     thread.join()

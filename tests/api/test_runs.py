@@ -125,7 +125,10 @@ def test_a_run_is_asked_to_end_and_what_is_over_is_not(api: TestClient, catalogu
     assert api.post(f"{url}/cancel").status_code == 409
 
 
-def test_a_run_asked_for_is_answered_with_the_run_that_was_made(api: TestClient, catalogue: Catalogue) -> None:
+def test_a_run_asked_for_is_answered_with_the_run_that_was_made(
+    api: TestClient, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requested, "PATIENCE_SECONDS", 30)
     task = created(api)
     with reconciling(catalogue):
         answer = api.post(f"/tasks/{task['id']}/run", json={})
@@ -139,8 +142,9 @@ def test_a_run_asked_for_is_answered_with_the_run_that_was_made(api: TestClient,
 
 
 def test_a_repeat_of_run_now_makes_no_second_run_and_gets_the_first_answer(
-    api: TestClient, catalogue: Catalogue
+    api: TestClient, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(requested, "PATIENCE_SECONDS", 30)
     task, other = created(api), created(api)
     headers = {"Idempotency-Key": "once"}
     with reconciling(catalogue):
@@ -179,8 +183,11 @@ def test_the_request_is_good_for_the_run_also_once_it_is_made(
     assert api.post(f"/runs/{asked}/cancel").json()["cancel_requested_at"] is not None
 
 
-def test_when_many_wait_the_others_are_answered_at_once(catalogue: Catalogue, api: TestClient) -> None:
+def test_when_many_wait_the_others_are_answered_at_once(
+    catalogue: Catalogue, api: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     request_id = UUID(_requested(catalogue, created(api)))
+    monkeypatch.setattr(requested, "PATIENCE_SECONDS", 30)
     waiting = requested.RequestedRuns(catalogue)
     for _ in range(requested.WAITING_AT_MOST):
         assert waiting._seats.acquire(blocking=False)

@@ -42,10 +42,10 @@ READERS: dict[str, Callable[[str], object]] = {
 @pytest.mark.parametrize("reader", READERS)
 def test_a_text_is_read_in_no_time(reader: str) -> None:
     for text in EVIL:
-        began = time.monotonic()
+        began = time.thread_time()
         with suppress(Exception):  # what it says of the text is tested elsewhere
             READERS[reader](text)
-        assert time.monotonic() - began < SECONDS, text[:20]
+        assert time.thread_time() - began < SECONDS, text[:20]
 
 
 @pytest.mark.parametrize("text", ["%", "_", "\\", "(a+)+$", "[", ".*", "a%b"])

@@ -253,9 +253,10 @@ def test_a_resume_says_what_becomes_of_the_due_times_that_passed(
     api: TestClient, catalogue: Catalogue, missed: str, pending: int
 ) -> None:
     began = datetime.now(UTC).replace(second=30, microsecond=0) - timedelta(minutes=3)
-    minutely = document(schedule={"kind": "cron", "cron": "* * * * *", "timezone": "UTC"})
+    passed = ",".join(str((began + timedelta(minutes=minute)).minute) for minute in (1, 2, 3))
+    thrice = document(schedule={"kind": "cron", "cron": f"{passed} * * * *", "timezone": "UTC"})
     with catalogue.transaction() as session:
-        task_id = tasks.create_task(session, parse_task(minutely), actor="anna", now=began)
+        task_id = tasks.create_task(session, parse_task(thrice), actor="anna", now=began)
         tasks.pause_task(session, task_id, actor="anna", now=began)
     assert api.post(f"/tasks/{task_id}/resume", json={"missed": missed}).status_code == 200
     to = datetime.now(UTC).isoformat()

@@ -41,7 +41,7 @@ NETWORK_CHANGED = "ERR_NETWORK_CHANGED"
 FAILED = pytest.StashKey[bool]()
 PREFECT_URL = "http://127.0.0.1:4200"
 
-expect.set_options(timeout=8_000)
+expect.set_options(timeout=15_000)
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Dashboard:
         """SIGTERM; returns the exit code."""
         self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(10)
+            return self.process.wait(60)
         finally:
             self.process.kill()
             self.process.wait(5)

@@ -2,7 +2,7 @@
 
 from playwright.sync_api import Error, Locator, Page
 
-DRAWN_MS = 10_000
+DRAWN_MS = 30_000
 LOADS = 3
 
 
@@ -33,6 +33,11 @@ def settle(page: Page) -> Page:
     page.locator('[data-test-connection-state="CONNECTED"]').wait_for(timeout=DRAWN_MS)
     page.locator('[data-test-script-state="notRunning"]').wait_for(timeout=DRAWN_MS)
     return page
+
+
+def fits(page: Page) -> None:
+    """Returns when nothing of the page is beyond its sides."""
+    page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")
 
 
 def open_choices(page: Page, field: Locator) -> None:

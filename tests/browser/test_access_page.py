@@ -45,7 +45,7 @@ def sign_in(page: Page, name: str, path: str = "/today") -> Page:
     page.get_by_role("textbox", name="Name").fill(name)
     page.get_by_role("textbox", name="Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
-    page.get_by_role("heading", level=1).wait_for()
+    page.get_by_role("heading", level=1).filter(has_not_text="Sign in").wait_for()
     return page
 
 

@@ -15,9 +15,9 @@ pytestmark = pytest.mark.xdist_group("browser")
 
 
 def choose(page: Page, *names: str) -> None:
-    for name in names:
+    for count, name in enumerate(names, 1):
         page.get_by_role("checkbox", name=f"Choose {name}", exact=True).check()
-    expect(page.locator(".st-key-bulk_bar")).to_contain_text(f"{len(names)} chosen")
+        expect(page.locator(".st-key-bulk_bar")).to_contain_text(f"{count} chosen")
 
 
 def button(page: Page, name: str) -> None:
@@ -25,7 +25,7 @@ def button(page: Page, name: str) -> None:
 
 
 def result(page: Page, words: str) -> None:
-    expect(page.locator(".st-key-bulk_result")).to_contain_text(words)
+    expect(page.locator(".st-key-bulk_result")).to_contain_text(words, timeout=60_000)
 
 
 def test_many_are_paused_and_the_pause_is_undone(page: Page, world: World) -> None:

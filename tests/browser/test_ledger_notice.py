@@ -10,7 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import PHONE, Dashboard, Theme, artefact, watched_page
-from tests.browser.reading import open_page, rows
+from tests.browser.reading import fits, open_page, rows
 from tests.browser.world import HOSTILE, World
 
 pytestmark = pytest.mark.xdist_group("browser")
@@ -68,7 +68,7 @@ def test_the_alarm_is_readable_in_both_themes_and_on_a_phone(
         assert [each["id"] for each in found if each["impact"] in ("serious", "critical")] == []
         page.set_viewport_size(PHONE)
         page.screenshot(path=artefact(f"alarm_{theme}_phone.png"))
-        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+        fits(page)
 
 
 def test_an_old_audit_is_loud_and_one_that_is_still_to_come_is_not(page: Page, world: World) -> None:

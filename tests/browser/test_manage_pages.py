@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.reading import open_page, row, rows
+from tests.browser.reading import open_page, row, rows, settle
 from tests.browser.world import World, now
 
 pytestmark = pytest.mark.xdist_group("browser")
@@ -73,6 +73,7 @@ def test_the_menu_leads_to_them(page: Page) -> None:
         page.get_by_text("Manage", exact=True).click()
         page.get_by_role("menuitem", name=name).click()
         page.get_by_role("heading", level=1, name=name, exact=True).wait_for()
+        settle(page)
 
 
 def test_keys_search_move_and_make_a_task(page: Page, world: World) -> None:

@@ -19,7 +19,7 @@ def test_the_newest_run_is_first_and_appears_without_reloading(page: Page, world
     open_page(page, "/runs", "Runs")
     expect(rows(page, "Runs")).to_have_count(1)
     world.start(second)
-    expect(rows(page, "Runs")).to_have_count(2, timeout=2_000)
+    expect(rows(page, "Runs")).to_have_count(2)
     expect(rows(page, "Runs").first).to_contain_text("second")
 
 

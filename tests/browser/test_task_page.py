@@ -52,20 +52,19 @@ def test_run_now_shows_the_run_and_its_output_without_reloading(page: Page, worl
     page.get_by_role("button", name="Run now").click()
     wait_until(lambda: world.asked_for(task), "a run was asked for")
     world.fulfil(task)
-    expect(row(page, "Runs of this task", "Scheduled")).to_be_visible(timeout=2_000)
+    expect(row(page, "Runs of this task", "Scheduled")).to_be_visible()
     run = world.start(task)
-    expect(row(page, "Runs of this task", "Running")).to_be_visible(timeout=2_000)
+    expect(row(page, "Runs of this task", "Running")).to_be_visible()
     world.say(run, "dumping the shop")
-    expect(lines(page)).to_have_text(["dumping the shop"], timeout=2_000)
+    expect(lines(page)).to_have_text(["dumping the shop"])
 
 
 def test_a_double_click_on_run_now_is_one_run(page: Page, world: World) -> None:
     task = world.task("backup")
     open_page(page, f"/task?id={task}", "backup")
     page.get_by_role("button", name="Run now").dblclick()
-    wait_until(lambda: world.asked_for(task), "a run was asked for")
-    settle(page)
     expect(page.get_by_text("A run is on its way.").first).to_be_visible()
+    settle(page)
     assert len(world.asked_for(task)) == 1
 
 
@@ -204,7 +203,7 @@ def test_the_ledger_says_what_became_of_each_due_time_newest_first_and_why(page:
 
 def test_the_ledger_tells_times_in_the_tasks_zone_with_the_readers_beside_it(page: Page, world: World) -> None:
     task = world.task("backup", schedule=YEARLY)
-    world.was_due(task, ago(5).replace(hour=0, minute=30, second=0), Outcome.CANCELLED, reason=Reason.CANCELLED)
+    world.was_due(task, ago(24 * 60).replace(hour=0, minute=30, second=0), Outcome.CANCELLED, reason=Reason.CANCELLED)
     open_page(page, f"/task?id={task}", "backup")
     table = page.get_by_role("table", name=LEDGER, exact=True)
     expect(table.get_by_role("columnheader").nth(1)).to_have_text("Task time, Asia/Tokyo")
@@ -247,7 +246,7 @@ def test_the_ledger_changes_without_the_page_being_loaded_again(page: Page, worl
     expect(row(page, LEDGER, "Waiting")).to_contain_text("No worker was ever there.")
     expect(page.get_by_text("Live", exact=True).first).to_be_visible()
     world.settle(task, due_at, Outcome.SKIPPED, Reason.OVERLAP)
-    expect(row(page, LEDGER, "Skipped")).to_contain_text("Another run of the task was still going on", timeout=3_000)
+    expect(row(page, LEDGER, "Skipped")).to_contain_text("Another run of the task was still going on")
     expect(row(page, LEDGER, "Waiting")).to_have_count(0)
 
 
@@ -261,7 +260,7 @@ def test_older_due_times_are_a_click_away_and_the_newest_again(page: Page, world
     expect(row(page, LEDGER, "Pending").first).to_be_visible()
     page.get_by_role("button", name="Older").click()
     expect(row(page, LEDGER, "Pending")).to_have_count(0)
-    expect(skipped.first).to_contain_text("25 min ago")
+    expect(skipped.first).to_contain_text(re.compile("2[56] min ago"))
     page.get_by_role("button", name="Older").click()
     expect(skipped).to_have_count(5)
     expect(page.get_by_role("button", name="Older")).to_have_count(0)

@@ -47,7 +47,7 @@ def test_a_row_says_how_the_task_is_and_how_its_runs_went(page: Page, world: Wor
         world.end(run, state, at=due + timedelta(seconds=75))
     open_page(page, "/tasks", "Tasks")
     shown = row(page, "Tasks", "backup")
-    for text in ("Failed", "50 %", "1 m 15 s", "20 min ago", "ops"):
+    for text in ("Failed", "50 %", "1 m 15 s", re.compile("2[01] min ago"), "ops"):
         expect(shown).to_contain_text(text)
     expect(shown.get_by_role("img", name="2 recent runs, 1 of them failed")).to_be_visible()
 
@@ -157,11 +157,11 @@ def test_a_change_appears_without_reloading(page: Page, world: World) -> None:
     open_page(page, "/tasks", "Tasks")
     expect(page.get_by_text("Live", exact=True)).to_be_visible()
     run = world.start(task)
-    expect(row(page, "Tasks", "backup")).to_contain_text("Running", timeout=2_000)
+    expect(row(page, "Tasks", "backup")).to_contain_text("Running")
     world.end(run)
-    expect(row(page, "Tasks", "backup")).to_contain_text("Completed", timeout=2_000)
+    expect(row(page, "Tasks", "backup")).to_contain_text("Completed")
     world.task("another")
-    expect(row(page, "Tasks", "another")).to_be_visible(timeout=2_000)
+    expect(row(page, "Tasks", "another")).to_be_visible()
 
 
 def test_names_and_tags_are_text_and_nothing_else(page: Page, world: World) -> None:

@@ -50,7 +50,7 @@ def test_leftovers_are_ended_even_if_they_do_not_listen(command: list[str], tmp_
             assert leftover.stdout.readline() == b"deaf\n"
         births.write_text(json.dumps({leftover.pid: psutil.Process(leftover.pid).create_time()}))
         assert end_leftovers(births, patience_seconds=0.5) == 1
-        wait_until(lambda: leftover.poll() is not None, "its end", seconds=5)
+        wait_until(lambda: leftover.poll() is not None, "its end", seconds=20)
 
 
 def test_a_pid_that_went_to_somebody_else_is_left_alone(tmp_path: Path) -> None:

@@ -173,9 +173,9 @@ def test_a_part_that_ignores_sigterm_is_killed_within_its_bound(
     doomed = [psutil.Process(pid) for pid in world.processes()["worker"]]
     began = time.monotonic()
     world.supervisor.stop()
-    assert 0.5 <= time.monotonic() - began < 3
+    assert 0.5 <= time.monotonic() - began < 10
     assert "worker-1 does not stop; it is killed" in capsys.readouterr().out
-    _, alive = psutil.wait_procs(doomed, timeout=5)
+    _, alive = psutil.wait_procs(doomed, timeout=20)
     assert alive == []
     assert world.processes() == {role: [os.getpid()] if role == "up" else [] for role in Role}
 
@@ -245,7 +245,9 @@ with folder.held(with_postgres=False):
     with subprocess.Popen([sys.executable, "-c", code], cwd=root) as supervisor:
         logs = [folder.log_of(name) for name in ("worker-1", "worker-2")]
         wait_until(lambda: all(log.exists() and "started" in log.read_text() for log in logs), "both parts")
-        wait_until(lambda: len(json.loads(folder.births.read_text())) == 2, "the record of both")
+        wait_until(
+            lambda: folder.births.exists() and len(json.loads(folder.births.read_text())) == 2, "the record of both"
+        )
         parts = {psutil.Process(int(pid)) for pid in json.loads(folder.births.read_text())}
         supervisor.kill()
     deaf = 1 if sys.platform == "linux" else 2

@@ -92,11 +92,11 @@ def test_stopped_while_it_starts_it_leaves_nothing_behind(folder: Path) -> None:
         assert started
         process.send_signal(signal.SIGTERM)
         process.send_signal(signal.SIGINT)
-        out, said = process.communicate(timeout=20)
+        out, said = process.communicate(timeout=60)
     assert (process.returncode, said) == (0, "")
     assert out.endswith("Stopping\nStopped\n")
     assert "duetime ready" not in out
-    wait_until(lambda: all(is_gone(each) for each in started), "everything to be gone", seconds=5)
+    wait_until(lambda: all(is_gone(each) for each in started), "everything to be gone", seconds=20)
 
 
 def test_postgresql_is_started_again_after_its_death(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,7 @@
 """Calendars out of iCalendar files."""
 
 from datetime import date, time
-from time import monotonic
+from time import thread_time
 
 import pytest
 
@@ -89,10 +89,10 @@ def test_another_file_is_refused(text: str) -> None:
     "rule", ["FREQ=SECONDLY", "FREQ=WEEKLY;BYHOUR=0,1,2,3;BYSECOND=1,2,3", "FREQ=MINUTELY;INTERVAL=1"]
 )
 def test_a_rule_that_repeats_without_end_takes_no_time(rule: str) -> None:
-    began = monotonic()
+    began = thread_time()
     found = ics.read(
         a_file(*[f"DTSTART:19900101T000000\nDTEND:19900101T000001\nRRULE:{rule}\nSUMMARY:x"] * 300), today=TODAY
     )
     assert found.entries == ()
     assert len(found.left_out) == 300
-    assert monotonic() - began < 10
+    assert thread_time() - began < 10

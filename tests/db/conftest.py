@@ -6,7 +6,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from hypothesis import settings
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -20,10 +19,6 @@ from db.states import Outcome, RunState, Trigger
 from db.tables import DueTime, Run, TaskStatus
 from db.task_views import TaskView
 from tests.conftest import FreshDatabase
-
-# Two cores are shared by everything that is tested at the same moment: slow is no failure.
-settings.register_profile("catalogue", deadline=None)
-settings.load_profile("catalogue")
 
 NOW = first_of_month(datetime.now(UTC)) + timedelta(days=14, hours=12)
 """A moment at noon in a month whose partitions exist, so that what follows from it is the same every day."""

@@ -29,7 +29,7 @@ def read(catalogue: Catalogue, after: Position = BEGINNING, *, limit: int = 1000
 
 def settled(catalogue: Catalogue, count: int, after: Position = BEGINNING) -> list[Event]:
     """So many events, once every transaction of this PostgreSQL server that was there before them has ended."""
-    wait_until(lambda: len(read(catalogue, after)) >= count, f"{count} events")
+    wait_until(lambda: len(read(catalogue, after)) >= count, f"{count} events", seconds=120)
     return list(read(catalogue, after))
 
 

@@ -30,6 +30,7 @@ def test_a_run_is_cancelled_by_the_prefect_cli(system: System) -> None:
     task = system.api("POST", "/tasks", shell("echo started; sleep 300", {"kind": "manual"}))
     run = system.api("POST", f"/tasks/{task['id']}/run", {})
     wait_until(lambda: "started" in system.logs_of(run["id"]), "its first line")
+    run = system.api("GET", f"/runs/{run['id']}")  # it may have been answered before it was made
     system.prefect("flow-run", "cancel", run["id"])
     assert ended(system, task["id"])[0]["state"] == "cancelled"
 
@@ -49,12 +50,12 @@ def test_what_prefect_yaml_deploys_shows_up_as_tasks_and_runs(system: System) ->
         names = {task["name"]: task["id"] for task in system.api("GET", "/tasks?limit=500")["items"]}
         return names if {"housekeeping", "disk-space", "python-greeting"} <= set(names) else {}
 
-    names = wait_until(found, "the three tasks of prefect.yaml")
+    names = wait_until(found, "the three tasks of prefect.yaml", seconds=120)
     housekeeping = system.api("GET", f"/tasks/{names['housekeeping']}")
     assert housekeeping["kind"] == "flow"
     for name in ("housekeeping", "disk-space"):
         system.api("POST", f"/tasks/{names[name]}/run", {})
-        run = ended(system, names[name], seconds=60)[0]
+        run = ended(system, names[name])[0]
         assert run["state"] == "completed", (name, run, system.logs_of(run["id"]))
 
 
@@ -72,7 +73,7 @@ def stock_worker(system: System) -> Iterator[str]:
     )
     yield "stock"
     worker.send_signal(signal.SIGTERM)
-    worker.wait(30)
+    worker.wait(60)
 
 
 def test_a_stock_process_worker_runs_a_task_as_well(system: System, stock_worker: str) -> None:

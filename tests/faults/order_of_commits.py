@@ -34,7 +34,7 @@ from enum import StrEnum
 AROUND_SECONDS = 5.0
 CLOSE_SECONDS = 0.1
 """Every second change is sent this close to the due time: further away there is no race."""
-AHEAD_SECONDS = (7.0, 10.0)
+AHEAD_SECONDS = (12.0, 16.0)
 
 
 class Operation(StrEnum):

@@ -111,7 +111,7 @@ async def _closed_after(work: Awaitable[T]) -> T:
         await kinds.close()
 
 
-async def until(look: Callable[[], T], description: str, *, seconds: float = 20) -> T:
+async def until(look: Callable[[], T], description: str, *, seconds: float = 60) -> T:
     """What `look` answers once it answers something true, while the event loop goes on."""
     end = monotonic() + seconds
     while not (found := look()):

@@ -28,6 +28,7 @@ from tests.conftest import as_worker
 from tests.dashboard.task_documents import example
 from tests.flows.conftest import Log, Under, an_attempt, begun, is_alive, nothing, until
 from tests.prefect_server import PrefectServer
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.xdist_group("prefect")
 
@@ -202,8 +203,13 @@ def test_a_flow_runs_on_its_flow_run_with_its_tasks_and_its_log_in_prefect_and_h
     assert result == Result(RunState.COMPLETED, told_prefect=True)
     assert garden.states_of(flow_run["id"]) == ["Scheduled", "Pending", "Running", "Completed"]
     assert flow_run["parameters"] == {"litres": 3}
-    tasks = garden.call("POST", "/task_runs/filter", {"flow_runs": {"id": {"any_": [flow_run["id"]]}}})
-    assert [task["state_name"] for task in tasks] == ["Completed"]
+
+    def states_of_its_tasks() -> list[str]:
+        tasks = garden.call("POST", "/task_runs/filter", {"flow_runs": {"id": {"any_": [flow_run["id"]]}}})
+        return [task["state_name"] for task in tasks]
+
+    # Prefect's server takes them from events, behind everything else.
+    wait_until(lambda: states_of_its_tasks() == ["Completed"], "Prefect to know of its task")
     assert "Watering with 6" in garden.logs_of(flow_run["id"])
     levels = {line.message: line.level for line in log.lines}
     assert levels["Watering with 6"] is Level.INFO
@@ -334,11 +340,13 @@ def test_after_the_first_one_a_flow_starts_fast(garden: Garden) -> None:
         took.append(time.monotonic() - began)
 
     took: list[float] = []
-    for _ in range(2):
+    garden.loop.run(children.PREFECT.close())
+    for _ in range(4):
         run_id = garden.run_of("chatty")
         began = time.monotonic()
         garden.attempt("chatty", run_id=run_id, meanwhile=to_the_first_line)
-    assert took[1] < 3
+    first, *others = took
+    assert min(others) < first / 2
 
 
 # A flow fails.
@@ -438,8 +446,8 @@ def test_a_flow_that_is_cancelled_runs_its_hooks_and_nothing_of_it_is_left(garde
 
 
 def test_a_flow_that_takes_too_long_is_ended_and_it_is_left_to_the_worker_to_tell_prefect(garden: Garden) -> None:
-    result, log, flow_run = garden.attempt("mow", timeout_seconds=4)
-    assert (result.state, result.error, result.told_prefect) == (RunState.TIMED_OUT, "Timed out after 4 s.", False)
+    result, log, flow_run = garden.attempt("mow", timeout_seconds=15)
+    assert (result.state, result.error, result.told_prefect) == (RunState.TIMED_OUT, "Timed out after 15 s.", False)
     assert flow_run["state_name"] == "Running"
     assert "tools are put away" not in log.stdout
     assert _pids(log)

@@ -42,7 +42,7 @@ for name, parameters in json.loads(sys.argv[1]):
 def called(server: PrefectServer, *calls: tuple[str, dict[str, Any]]) -> list[list[str]]:
     """The states in which the flows ended, each with its type, its name and its message."""
     words = [sys.executable, "-c", CALLS, json.dumps(calls)]
-    done = subprocess.run(words, env=server.environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(words, env=server.environment, capture_output=True, text=True, timeout=150, check=False)
     assert done.returncode == 0, done.stderr
     return [json.loads(line[6:]) for line in done.stdout.splitlines() if line.startswith("STATE ")]
 
@@ -161,7 +161,7 @@ def test_a_stock_process_worker_runs_our_deployments(prefect_server: PrefectServ
         run = _deployed(client, "http", {"url": f"{site.url}/status/200", "retry_backoff": "constant"})
         worker = _stock_worker(prefect_server, run["work_pool_name"])
         try:
-            assert worker.wait(60) == 0
+            assert worker.wait(150) == 0
         finally:
             worker.kill()
         ended = client.get(f"/flow_runs/{run['id']}").json()
@@ -182,9 +182,9 @@ def test_whoever_ends_the_process_of_a_flow_ends_its_command(prefect_server: Pre
     try:
         wait_until(lambda: pids.exists() and pids.read_text(), "the command to run")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) != 0
+        assert process.wait(60) != 0
     finally:
         process.kill()
     assert (tmp_path / "tidied").exists()
-    wait_until(lambda: not any(is_alive(int(pid)) for pid in pids.read_text().split()), "the command's end", seconds=5)
+    wait_until(lambda: not any(is_alive(int(pid)) for pid in pids.read_text().split()), "the command's end", seconds=20)
     assert [run["state_type"] for run in runs_of(prefect_server)] == ["CRASHED"]

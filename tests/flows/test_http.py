@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import socket
 import ssl
 import threading
@@ -203,7 +204,7 @@ def test_a_request_is_sent_as_the_task_says_and_its_answer_is_in_the_log(site: S
     assert asked.headers["x-token"] == "t0p"
     assert log.stdout == ["this is why"]
     assert log.system[0] == f"PUT {site.url}/status/200"
-    assert log.system[1].startswith("Answered 200 OK after 0.")
+    assert re.match(r"Answered 200 OK after \d+\.\d{3} s", log.system[1])
 
 
 @pytest.mark.parametrize("document", [{"a": [1, None]}, [], "text", 0, False])
@@ -315,7 +316,7 @@ def test_an_endless_answer_is_read_as_far_as_it_can_be_kept_and_no_further(site:
     assert result.state is RunState.COMPLETED
     assert sum(len(line) + 1 for line in log.stdout) <= lines.MAX_BYTES
     assert "what follows is dropped" in log.system[2]
-    assert site.hung_up.wait(5)
+    assert site.hung_up.wait(20)
     # What the system's buffers hold besides.
     assert site.poured < 2 * lines.MAX_BYTES
 
@@ -327,7 +328,7 @@ def test_what_has_come_of_a_body_is_shown_while_the_rest_is_waited_for(site: Sit
 
     result, _ = attempt_and(meanwhile, HttpAction(url=f"{site.url}/drip"))
     assert result == Result(RunState.CANCELLED, error="Cancelled.")
-    assert site.hung_up.wait(5)
+    assert site.hung_up.wait(20)
 
 
 # What goes wrong.
@@ -415,4 +416,4 @@ def test_a_connection_that_is_never_accepted_can_be_cancelled_at_once() -> None:
 
         result, _ = attempt_and(meanwhile, HttpAction(url=f"http://127.0.0.1:{full.getsockname()[1]}/"))
         assert result.state is RunState.CANCELLED
-        assert time.monotonic() - cancelled_at < 2
+        assert time.monotonic() - cancelled_at < 10

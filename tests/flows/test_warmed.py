@@ -405,7 +405,7 @@ def test_at_the_end_nobody_waits_for_what_is_being_loaded(machine: Machine) -> N
         began.append(time.monotonic())
 
     played(story)
-    assert time.monotonic() - began[0] < 5
+    assert time.monotonic() - began[0] < 20
     assert zygotes() == []
 
 

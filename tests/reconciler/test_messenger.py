@@ -131,7 +131,8 @@ def test_an_event_is_posted_signed(office: Office, mailbox: Mailbox) -> None:
     assert digest == hmac.new(key.encode(), f"{second}.{body}".encode(), "sha256").hexdigest()
 
 
-def test_what_is_not_taken_is_kept_with_why(office: Office, mailbox: Mailbox) -> None:
+def test_what_is_not_taken_is_kept_with_why(office: Office, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webhooks, "RETRIED_AFTER", (timedelta(hours=1),) * len(webhooks.RETRIED_AFTER))
     mailbox.status = 500
     office.webhook(mailbox.url)
     office.webhook("http://127.0.0.1:9/")

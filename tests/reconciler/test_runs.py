@@ -174,8 +174,10 @@ def test_the_end_that_a_worker_could_not_report_is_told_for_it(world: World) -> 
     with world.catalogue.transaction() as session:
         runs.finish(session, key, Ending(RunState.FAILED, now(), exit_code=3, error="No."), worker_id=worker_id)
     later = now() + passes.TELL_AFTER + timedelta(seconds=5)
-    assert passes.tell_prefect(world.catalogue, world.prefect, now=later) == 0, "the worker is there"
     assert worker_id is not None
+    with world.catalogue.transaction() as session:
+        workers.beat(session, worker_id, now=later)
+    assert passes.tell_prefect(world.catalogue, world.prefect, now=later) == 0, "the worker is there"
     with world.catalogue.transaction() as session:
         workers.stop(session, worker_id, now=now())
     assert passes.tell_prefect(world.catalogue, world.prefect, now=now()) == 0
@@ -236,6 +238,8 @@ def test_making_many_runs_keeps_nothing_else_waiting_and_what_is_due_in_a_moment
     monkeypatch.setattr(serving, "MAKING_SECONDS", 0.0)
     began = now()
     serving.serve(world.catalogue, world.prefect, [], now=began)
-    assert 4 <= len(made) <= 7
     assert made == sorted(made)
+    # One that was not urgent yet, and then it looks at what has become so meanwhile.
+    urgent = [at for at in made if at >= began]
+    assert len(urgent) >= 4
     assert made[-1] < now() + serving.URGENT

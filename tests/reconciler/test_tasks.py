@@ -262,7 +262,8 @@ def test_a_new_task_takes_over_the_deployment_that_a_killed_attempt_left(world: 
     assert [entry["id"] for entry in world.deployment(again)["schedules"]] == [schedule["id"]]
 
 
-def test_a_name_that_was_given_up_is_free_in_the_same_pass(world: World) -> None:
+def test_a_name_that_was_given_up_is_free_in_the_same_pass(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reconciler.tasks.DEPLOYING_SECONDS", 60.0)
     old, other = world.deployed("nightly"), world.deployed("other")
     world.edit(other.id, name="renamed")
     with world.catalogue.transaction() as session:

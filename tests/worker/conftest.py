@@ -35,7 +35,7 @@ class WorkerProcess:
     def terminate(self) -> int:
         """SIGTERM; returns the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(25)
+        return self.process.wait(60)
 
     def kill(self) -> None:
         """SIGKILL to this one process alone."""
@@ -80,7 +80,7 @@ class Workplace:
             assert process.poll() is None, log.read_text()
             return any(one.id not in known and one.name == name for one in self.present())
 
-        wait_until(is_there, f"worker {name} to be there", seconds=60)
+        wait_until(is_there, f"worker {name} to be there", seconds=120)
         return worker
 
     def present(self) -> list[Any]:
@@ -107,7 +107,7 @@ class Workplace:
         with self.catalogue.transaction() as session:
             return list(due_times.list_due_times(session, task_id).items)
 
-    def ended(self, task_id: UUID, *, count: int = 1, seconds: float = 20) -> list[Run]:
+    def ended(self, task_id: UUID, *, count: int = 1, seconds: float = 60) -> list[Run]:
         """The task's ended runs, newest first, once there are so many."""
 
         def look() -> list[Run]:

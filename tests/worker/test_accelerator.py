@@ -357,7 +357,7 @@ def test_a_locked_row_is_left_to_the_api_at_once(place: Place) -> None:
         place.database.execute("SELECT FROM flow_run WHERE id = %s FOR UPDATE", (locked,))
         began = time.monotonic()
         assert place.tell(lived(locked, RunState.RUNNING) | lived(free, RunState.RUNNING)) == [{free}]
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 20
     assert place.names(locked) == ["Scheduled"]
 
 

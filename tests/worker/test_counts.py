@@ -7,6 +7,7 @@ import asyncio
 import re
 import subprocess
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from tests.waiting import wait_until
 from tests.worker.conftest import Workplace
 
 TOGETHER = 40
+pytestmark = pytest.mark.xdist_group("prefect")
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
 
 
@@ -116,7 +118,7 @@ def all_told(workplace: Workplace, task_ids: list[UUID]) -> bool:
     return len(found) == len(task_ids) and all(run.state in FINAL_STATES and run.reported for run in found)
 
 
-OF_A_CLAIM = ("SELECT tasks.id, tasks.spec", "SELECT workers.id", "SELECT due_times.task_id", "WITH offered")
+OF_A_CLAIM = ("SELECT tasks.id, tasks.spec", "SELECT due_times.task_id", "WITH offered")
 OF_AN_END = ("SELECT tasks.id FROM", "UPDATE runs SET state")
 OF_BOTH = ("UPDATE due_times", "UPDATE task_status", "UPDATE runs SET reported", "SELECT pg_notify")
 
@@ -125,12 +127,12 @@ def test_a_run_alone_takes_few_statements_calls_and_one_process(
     workplace: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with counting(monkeypatch) as counts, a_station(workplace):
-        [task_id] = due_in(workplace, 8)
+        [task_id] = due_in(workplace, 15)
         counts.forget()
-        wait_until(lambda: all_told(workplace, [task_id]), "Prefect to know its end", seconds=30)
+        wait_until(lambda: all_told(workplace, [task_id]), "Prefect to know its end")
         of_run = counts.touching(*OF_A_CLAIM, *OF_AN_END, *OF_BOTH)
-        # 11, and one more where Prefect was told of its beginning before it had ended.
-        assert 8 <= of_run <= 12, counts.statements
+        # 10, and one more where Prefect was told of its beginning before it had ended.
+        assert 8 <= of_run <= 11, counts.statements
         assert counts.processes == {"/bin/sh": 1}
         assert counts.calls["POST /flow_runs/{id}/set_state"] <= 2
         assert counts.calls["POST /logs/"] == 0
@@ -141,13 +143,16 @@ def test_a_run_alone_takes_few_statements_calls_and_one_process(
 def test_what_is_due_together_shares_its_statements_and_is_told_in_one_call_each(
     workplace: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # However long it takes to start them all: what begins and ends meanwhile is told in one call.
+    monkeypatch.setattr("flows.telling.PATIENCE_SECONDS", 5.0)
     with counting(monkeypatch) as counts, a_station(workplace):
-        task_ids = due_in(workplace, 15, TOGETHER)
+        task_ids = due_in(workplace, 30, TOGETHER)
         counts.forget()
-        wait_until(lambda: all_told(workplace, task_ids), "Prefect to know their ends", seconds=60)
+        began = time.monotonic()
+        wait_until(lambda: all_told(workplace, task_ids), "Prefect to know their ends", seconds=90)
         assert counts.touching(*OF_A_CLAIM) <= 4 * 2, counts.statements
         assert counts.touching(*OF_AN_END, *OF_BOTH) <= 1.5 * TOGETHER, counts.statements
         assert counts.processes == {"/bin/sh": TOGETHER}
         assert counts.calls["POST /flow_runs/{id}/set_state"] <= 1.2 * TOGETHER
         listed = counts.calls["POST /flow_runs/filter"]
-        assert listed <= 60, "Prefect is asked about what is new, once a second"
+        assert listed <= 20 + 2 * (time.monotonic() - began), "Prefect is asked about what is new, once a second"

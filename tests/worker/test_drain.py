@@ -30,18 +30,21 @@ def who_ran(workplace: Workplace, tasks: list[UUID]) -> set[str | None]:
 
 
 def test_what_runs_is_finished_and_what_waits_goes_to_another(workplace: Workplace, tmp_path: Path) -> None:
-    workplace.start_worker("w1")
+    workplace.start_worker("w1", PREFECT_WORKER_PREFETCH_SECONDS="60")
+    workplace.start_worker("w2", PREFECT_WORKER_PREFETCH_SECONDS="60")
+    drain(workplace, "w2")
     door = tmp_path / "door"
     long = workplace.world.create(
         "long", action={"command": f"while ! test -e {door}; do sleep 0.1; done"}, schedule=once_in(2)
     )
     wait_until(lambda: any(run.state == RunState.RUNNING for run in workplace.runs_of(long)), "the long run")
     # Held by the first worker already: it has nobody beside it.
-    held = [workplace.world.create(f"held-{number}", schedule=once_in(12)) for number in range(5)]
-    workplace.start_worker("w2")
+    held = [workplace.world.create(f"held-{number}", schedule=once_in(15)) for number in range(5)]
+    wait_until(lambda: all(workplace.world.task(task).deployed for task in held), "their deployments")
+    drain(workplace, "w2", on=False)
     drain(workplace, "w1")
     assert who_ran(workplace, held) == {"w2"}
-    assert all((workplace.ended(task)[0].lateness_seconds or 0) < 1 for task in held)
+    assert all((workplace.ended(task)[0].lateness_seconds or 0) < 5 for task in held)
     assert workplace.runs_of(long)[0].state == RunState.RUNNING
     door.touch()
     [over] = workplace.ended(long)

@@ -8,12 +8,16 @@ const UNASKED_MS = 60000
 // parts of a page that is left cannot be drawn. Between two runs it looks done for a moment, so it is looked at twice.
 const LOOK_MS = 40
 const LOOKS = 2
+// So it waits for the run that a click asks for, and as long as a dialog is open: Streamlit makes one run of what is
+// asked for at the same time, and a part that is drawn again leaves out the dialog that was opened from it, with the
+// click in it. Not every click asks for a run, and short ones are not seen.
+const CLICKED_MS = 1500
 // How the socket is closed of whoever may not come in any more. A page that is loaded then leads to where one signs in.
 const MAY_NOT_STAY = 1008
 const pages = new WeakMap()
 
-function isDrawing() {
-  return document.querySelector('[data-test-script-state="running"]') !== null
+function has(selector) {
+  return document.querySelector(selector) !== null
 }
 
 async function signInWhereItTakesThat() {
@@ -30,6 +34,9 @@ class Live {
     this.owed = null
     this.onVisible = () => this.owed && this.owe(this.owed)
     document.addEventListener("visibilitychange", this.onVisible)
+    this.clicked = 0
+    this.onClick = () => (this.clicked = Date.now())
+    document.addEventListener("click", this.onClick, true)
     this.unasked = setInterval(() => this.owe("change"), UNASKED_MS)
   }
 
@@ -83,13 +90,21 @@ class Live {
 
   pay(quiet = 0) {
     if (quiet < LOOKS) {
-      this.timer = setTimeout(() => this.pay(isDrawing() ? 0 : quiet + 1), LOOK_MS)
+      this.timer = setTimeout(() => this.pay(this.isBusy() ? 0 : quiet + 1), LOOK_MS)
       return
     }
     const what = this.owed
     this.timer = this.owed = null
     this.last = Date.now()
     this.fire(what, String(this.last))
+  }
+
+  isBusy() {
+    if (has('[data-test-script-state="running"]')) {
+      this.clicked = 0
+      return true
+    }
+    return has('[data-testid="stDialog"]') || Date.now() - this.clicked < CLICKED_MS
   }
 
   show(connected) {
@@ -105,6 +120,7 @@ class Live {
     clearTimeout(this.timer)
     clearTimeout(this.reopening)
     document.removeEventListener("visibilitychange", this.onVisible)
+    document.removeEventListener("click", this.onClick, true)
   }
 }
 
