@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, WebSocket, expect
 
 from db import tasks
 from db.runs import RunKey
@@ -66,6 +66,29 @@ def test_a_double_click_on_run_now_is_one_run(page: Page, world: World) -> None:
     expect(page.get_by_text("A run is on its way.").first).to_be_visible()
     settle(page)
     assert len(world.asked_for(task)) == 1
+
+
+def test_while_a_dialog_is_open_nothing_is_drawn_behind_it_and_then_all_at_once(page: Page, world: World) -> None:
+    """Drawn again, the part that the dialog was opened from would leave it out, with the click that is on its way."""
+    task = world.task("backup")
+    asked: list[str | bytes] = []
+
+    def listen(socket: WebSocket) -> None:
+        if "_stcore" in socket.url:
+            socket.on("framesent", lambda message: asked.append(message))
+
+    page.on("websocket", listen)
+    open_page(page, f"/task?id={task}", "backup")
+    page.get_by_role("button", name="Pause", exact=True).click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("button", name="Pause")).to_be_visible()
+    settle(page)
+    asked.clear()
+    world.start(task)
+    page.wait_for_timeout(2_500)  # a hint takes one
+    assert asked == []
+    dialog.get_by_role("button", name="Cancel").click()
+    expect(row(page, "Runs of this task", "Running")).to_be_visible()
 
 
 def test_pausing_asks_why_and_until_when(page: Page, world: World) -> None:

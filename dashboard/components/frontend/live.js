@@ -10,14 +10,15 @@ const LOOK_MS = 40
 const LOOKS = 2
 // So it waits for the run that a click asks for, and as long as a dialog is open: Streamlit makes one run of what is
 // asked for at the same time, and a part that is drawn again leaves out the dialog that was opened from it, with the
-// click in it. Not every click asks for a run, and short ones are not seen.
+// click in it. Not every click asks for a run.
 const CLICKED_MS = 1500
+const SCRIPT_STATE = "data-test-script-state"
 // How the socket is closed of whoever may not come in any more. A page that is loaded then leads to where one signs in.
 const MAY_NOT_STAY = 1008
 const pages = new WeakMap()
 
-function has(selector) {
-  return document.querySelector(selector) !== null
+function isDrawing() {
+  return document.querySelector(`[${SCRIPT_STATE}="running"]`) !== null
 }
 
 async function signInWhereItTakesThat() {
@@ -37,6 +38,8 @@ class Live {
     this.clicked = 0
     this.onClick = () => (this.clicked = Date.now())
     document.addEventListener("click", this.onClick, true)
+    this.runs = new MutationObserver(() => isDrawing() && (this.clicked = 0))
+    this.runs.observe(document.body, { subtree: true, attributeFilter: [SCRIPT_STATE] })
     this.unasked = setInterval(() => this.owe("change"), UNASKED_MS)
   }
 
@@ -100,11 +103,8 @@ class Live {
   }
 
   isBusy() {
-    if (has('[data-test-script-state="running"]')) {
-      this.clicked = 0
-      return true
-    }
-    return has('[data-testid="stDialog"]') || Date.now() - this.clicked < CLICKED_MS
+    const isAsking = document.querySelector('[data-testid="stDialog"]') !== null
+    return isDrawing() || isAsking || Date.now() - this.clicked < CLICKED_MS
   }
 
   show(connected) {
@@ -121,6 +121,7 @@ class Live {
     clearTimeout(this.reopening)
     document.removeEventListener("visibilitychange", this.onVisible)
     document.removeEventListener("click", this.onClick, true)
+    this.runs.disconnect()
   }
 }
 
