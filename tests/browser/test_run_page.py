@@ -67,15 +67,17 @@ def test_a_flood_of_lines_is_shown_to_its_end_and_downloaded_whole(page: Page, w
     run = world.start(world.task("backup"))
     open_page(page, f"/run?id={run.id}", short(run.id))
     expect(page.locator(".lines")).to_have_text("Nothing has been printed.")
+    world.say(run, "line 0")
+    expect(lines(page)).to_have_text(["line 0"])  # so it has begun to listen: who comes later is sent the end only
     for batch in range(10):
-        world.say(run, *(f"line {batch * 700 + number}" for number in range(700)))
-    expect(lines(page).last).to_have_text("line 6999")
+        world.say(run, *(f"line {batch * 700 + number}" for number in range(1, 701)))
+    expect(lines(page).last).to_have_text("line 7000")
     expect(lines(page).last).to_be_in_viewport()
-    expect(count(page)).to_have_text("7000 lines")
+    expect(count(page)).to_have_text("7001 lines")
     with page.expect_download() as download:
         page.get_by_role("link", name="Download").click()
     written = download.value.path().read_text().splitlines()
-    assert len(written) == 7000
+    assert len(written) == 7001
     assert written[0].endswith("line 0")
 
 
