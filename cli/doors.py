@@ -5,8 +5,7 @@ By psycopg alone: the supervisor, which lives long, is not to hold SQLAlchemy in
 
 from datetime import UTC, datetime, timedelta
 
-import psycopg
-
+from db.connections import connect
 from db.tokens import new_token, token_hash
 
 LASTS = timedelta(hours=24)
@@ -14,7 +13,7 @@ LASTS = timedelta(hours=24)
 
 def there_is_an_admin(url: str) -> bool:
     """Whether somebody could sign in and let others in."""
-    with psycopg.connect(url) as connection:
+    with connect(url, application_name="duetime-up") as connection:
         row = connection.execute(
             "SELECT EXISTS (SELECT FROM accounts WHERE role = 'admin' AND NOT disabled)"
         ).fetchone()
@@ -27,7 +26,7 @@ def invitation(url: str) -> str | None:
     None where there are accounts: nobody is to come in without one.
     """
     token = new_token()
-    with psycopg.connect(url) as connection:
+    with connect(url, application_name="duetime-up") as connection:
         connection.execute("DELETE FROM invitations")
         if connection.execute("SELECT FROM accounts LIMIT 1").fetchone() is not None:
             return None

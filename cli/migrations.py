@@ -16,11 +16,11 @@ from cli.parts import WORKER_PASSWORD_FILE
 from cli.postgres import ensure_database
 from cli.settings import for_libpq, for_prefect, prefect_database
 from db import worker_role
+from db.connections import connect
 from db.migrate import migrate
 
 WAIT_SECONDS = 60.0
 RETRY_SECONDS = 0.5
-CONNECT_SECONDS = 5
 HOPELESS = ("password authentication failed", "no pg_hba.conf entry", "does not exist", "invalid connection option")
 
 
@@ -86,7 +86,7 @@ def _wait_for(url: str) -> None:
 def _refusal(url: str) -> str | None:
     """Why PostgreSQL can't be used at this address; None when it can."""
     try:
-        psycopg.connect(url, connect_timeout=CONNECT_SECONDS).close()
+        connect(url, application_name="duetime-migrate").close()
     except psycopg.Error as error:
         return str(error).strip()
     return None

@@ -16,11 +16,11 @@ from cli.postgres_binaries import Account, find_programs, prepare_home, server_a
 from cli.postgres_cluster import Cluster, serves
 from cli.postgres_errors import PostgresUnavailable, cures_for, unavailable
 from cli.postgres_launch import Launch, launch
+from db.connections import PATIENT, connect
 
 __all__ = ["EmbeddedPostgres", "PostgresUnavailable", "ensure_database"]
 
 POLL_SECONDS = 0.1
-CONNECT_SECONDS = 10
 IMMEDIATE_STOP_SECONDS = 10
 
 
@@ -113,7 +113,7 @@ class EmbeddedPostgres:
         if (status := self._cluster.server_status()) != "ready":
             return f"it is {status}"
         try:
-            psycopg.connect(self.url(), connect_timeout=CONNECT_SECONDS, require_auth="scram-sha-256").close()
+            connect(self.url(), application_name="duetime-up", require_auth="scram-sha-256").close()
         except psycopg.OperationalError as error:
             if "password authentication failed" in str(error):
                 raise unavailable(f"The server refuses {self._cluster.password}: put the right one back.") from error
@@ -127,7 +127,7 @@ def ensure_database(server_url: str, name: str) -> None:
     Raises PostgresUnavailable when the server doesn't answer or the role may not create databases.
     """
     try:
-        with psycopg.connect(server_url, autocommit=True, connect_timeout=CONNECT_SECONDS) as connection:
+        with connect(server_url, application_name="duetime-up", limits=PATIENT, autocommit=True) as connection:
             if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone() is None:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     except (errors.DuplicateDatabase, errors.UniqueViolation):

@@ -6,19 +6,17 @@ from contextlib import contextmanager
 from datetime import datetime
 
 import psycopg
-from sqlalchemy import Engine, create_engine, func, select
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy import Engine, ExceptionContext, create_engine, event, func, select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
+from db import connections, sqlstates
+from db.connections import Limits
 from db.errors import CatalogueUnavailable
+from db.sqlstates import Meaning
 
 DATABASE_URL = "DUETIME_DATABASE_URL"
-STATEMENT_TIMEOUT_SECONDS = 5
 POOL_TIMEOUT_SECONDS = 3
-CONNECT_TIMEOUT_SECONDS = 3
-OF_A_COPY = (psycopg.OperationalError, psycopg.InterfaceError)
-"""SQLAlchemy knows nothing of a COPY, so it leaves these as they are."""
 
 
 def database_url_from_environment() -> str:
@@ -49,16 +47,19 @@ class Catalogue:
     """A pool of connections to the catalogue."""
 
     def __init__(
-        self, url: str, *, pool_size: int = 10, application_name: str = "duetime", same_statements: bool = False
+        self,
+        url: str,
+        *,
+        pool_size: int = 10,
+        application_name: str = "duetime",
+        same_statements: bool = False,
+        limits: Limits | None = None,
     ) -> None:
         """`same_statements`: few statements, made again and again, whose plans are made once for all values.
 
         To plan a claim over a year of months takes ten times as long as to make it.
         """
         self.url = url
-        options = f"-c statement_timeout={STATEMENT_TIMEOUT_SECONDS * 1000} -c timezone=UTC"
-        if same_statements:
-            options += " -c plan_cache_mode=force_generic_plan"
         self.engine: Engine = create_engine(
             with_driver(url),
             pool_size=pool_size,
@@ -68,16 +69,22 @@ class Catalogue:
             pool_use_lifo=True,
             # Whoever makes the same statements makes them again when the connection was lost.
             pool_pre_ping=not same_statements,
-            connect_args={
-                "connect_timeout": CONNECT_TIMEOUT_SECONDS,
-                "application_name": application_name,
-                "options": options,
-                "prepare_threshold": 1 if same_statements else 5,
-                "keepalives_idle": 10,
-                "keepalives_interval": 5,
-                "keepalives_count": 3,
-            },
         )
+
+        def connect(*_: object) -> psycopg.Connection[object]:
+            connection = connections.connect(
+                url,
+                application_name=application_name,
+                limits=limits,
+                prepare_threshold=1 if same_statements else 5,
+            )
+            if same_statements:
+                connection.execute("SET plan_cache_mode = force_generic_plan")
+                connection.commit()
+            return connection
+
+        event.listen(self.engine, "do_connect", connect)
+        event.listen(self.engine, "handle_error", _give_up_connection)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
 
     @contextmanager
@@ -85,18 +92,24 @@ class Catalogue:
         """A session that is committed at the end of the block, rolled back when it raises.
 
         Raises:
-            CatalogueUnavailable: PostgreSQL does not answer.
+            CatalogueUnavailable: PostgreSQL does not do it now, and may later.
         """
         try:
             with self._sessions.begin() as session:
                 yield session
-        except (OperationalError, InterfaceError, PoolTimeout, *OF_A_COPY) as error:
-            raise CatalogueUnavailable from error
-        except DBAPIError as error:
-            if error.connection_invalidated:
-                raise CatalogueUnavailable from error
+        except (SQLAlchemyError, psycopg.Error) as error:
+            if isinstance(error, psycopg.Error) and sqlstates.wants_another_connection(error):
+                self.engine.dispose()  # of a COPY, of which SQLAlchemy knows nothing
+            if sqlstates.meaning_of(error) is Meaning.AWAY:
+                raise CatalogueUnavailable(sqlstates.why(error)) from error
             raise
 
     def close(self) -> None:
         """Gives every connection back."""
         self.engine.dispose()
+
+
+def _give_up_connection(context: ExceptionContext) -> None:
+    """After a failover an old connection still answers, and takes no writes: all of them are made anew."""
+    if sqlstates.wants_another_connection(context.original_exception):
+        context.is_disconnect = True

@@ -170,6 +170,13 @@ class NameTaken(CatalogueError):
         super().__init__(f"{name!r} is taken. Choose another name.")
 
 
-class CatalogueUnavailable(CatalogueError):
-    def __init__(self) -> None:
-        super().__init__("PostgreSQL does not answer. Nothing is lost: try again when it is back.")
+class Unavailable(Exception):
+    """Something does not answer now and may later; the message says what, in a sentence."""
+
+
+class CatalogueUnavailable(CatalogueError, Unavailable):
+    """PostgreSQL does not do what was asked, and may later; `reason` is the beginning of a sentence that says why."""
+
+    def __init__(self, reason: str = "PostgreSQL does not answer") -> None:
+        super().__init__(f"{reason}. Nothing is lost: try again when it is back.")
+        self.reason = reason

@@ -1,16 +1,17 @@
 """Brings the catalogue's tables up to date, under a lock, so that any number of parts may start at once."""
 
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
-from sqlalchemy.pool import NullPool
 
-from db.engine import with_driver
+from db.connections import PATIENT
+from db.engine import Catalogue
 from db.partitions import ensure_partitions
 
 LOCK = 7_463_001  # any number that nobody else locks in this database
@@ -33,8 +34,8 @@ def migrate(url: str) -> None:
     Raises:
         sqlalchemy.exc.OperationalError: the database cannot be reached.
     """
-    engine = create_engine(with_driver(url), poolclass=NullPool, connect_args={"connect_timeout": 10})
-    with engine.connect() as connection:
+    catalogue = Catalogue(url, pool_size=1, application_name="duetime-migrate", limits=PATIENT)
+    with closing(catalogue), catalogue.engine.connect() as connection:
         connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
         connection.commit()
         config = _config()
@@ -49,8 +50,8 @@ def migrate(url: str) -> None:
 
 def current(url: str) -> str | None:
     """The revision that the database is at; None before the first."""
-    engine = create_engine(with_driver(url), poolclass=NullPool)
-    with engine.connect() as connection:
+    catalogue = Catalogue(url, pool_size=1, application_name="duetime-migrate", limits=PATIENT)
+    with closing(catalogue), catalogue.engine.connect() as connection:
         exists = connection.execute(text("SELECT to_regclass('alembic_version')")).scalar()
         found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar() if exists else None
     return None if found is None else str(found)

@@ -1,19 +1,24 @@
 """Hints that something changed. A hint may be lost: whoever waits for one also looks by itself from time to time."""
 
-import logging
-import threading
 from collections.abc import Callable, Iterable
 from enum import StrEnum
+from time import monotonic
 from uuid import UUID
 
 import psycopg
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-log = logging.getLogger(__name__)
+from db import loops, sqlstates
+from db.connections import BoundedConnection, Limits, connect
+from db.errors import CatalogueUnavailable
 
 CHANNEL = "duetime"
-LONGEST_PAUSE_SECONDS = 5.0
+ROUND_SECONDS = 1.0
+ALIVE_SECONDS = 5.0
+"""After so long without a word PostgreSQL is asked whether it is there,"""
+ANSWER_SECONDS = 5.0
+"""and has so long to answer."""
 TOPICS_AT_ONCE = 100
 """PostgreSQL refuses a notification of 8,000 bytes or more; a topic has at most 50."""
 
@@ -57,47 +62,54 @@ def notify(session: Session, topics: Iterable[str]) -> None:
 class Listener:
     """A thread that listens and calls back with a set of topics; it reconnects by itself.
 
-    The callback runs in the listener's thread and must return at once.
+    The callback runs in the listener's thread and must return at once. A connection on which nobody answers any more is
+    given up within ALIVE_SECONDS and ANSWER_SECONDS: after a failover TCP would keep it for hours.
     """
 
     def __init__(self, url: str, callback: Callable[[frozenset[str]], None]) -> None:
-        self._url = url.replace("postgresql+psycopg://", "postgresql://")
-        self._callback = callback
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="catalogue-listener", daemon=True)
-        self.connected = False
+        self._url, self._callback = url, callback
+        self._connection: BoundedConnection | None = None
+        self._heard_at = 0.0
+        self._loop = loops.ThreadLoop("listener", self._one_round)
+
+    @property
+    def connected(self) -> bool:
+        """Whether hints arrive."""
+        return self._connection is not None
 
     def start(self) -> "Listener":
-        self._thread.start()
+        self._loop.start()
         return self
 
     def stop(self) -> None:
-        self._stopped.set()
-        self._thread.join(timeout=2)
+        self._loop.stop(2)
+        self._hang_up()
 
-    def _run(self) -> None:
-        pause = 0.2
-        while not self._stopped.is_set():
-            try:
-                self._listen()
-                pause = 0.2
-            except (psycopg.Error, OSError) as error:
-                log.debug("Listening was interrupted: %s", error)
-            if self.connected:
-                pause = 0.2
-            self.connected = False
-            self._stopped.wait(pause)
-            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+    def _one_round(self) -> None:
+        try:
+            connection = self._connection or self._connected()
+            for notification in connection.notifies(timeout=ROUND_SECONDS):
+                self._heard_at = monotonic()
+                self._callback(frozenset(notification.payload.split(" ")))
+                if self._loop.stopped.is_set():
+                    return
+            if monotonic() - self._heard_at > ALIVE_SECONDS:
+                connection.execute("SELECT 1")
+                self._heard_at = monotonic()
+        except psycopg.Error as error:
+            self._hang_up()
+            raise CatalogueUnavailable(sqlstates.why(error)) from error
 
-    def _listen(self) -> None:
-        with psycopg.connect(
-            self._url, autocommit=True, connect_timeout=3, application_name="duetime-listener"
-        ) as connection:
-            connection.execute(f"LISTEN {CHANNEL}")
-            self.connected = True
-            self._callback(frozenset({Topic.EVERYTHING}))
-            while not self._stopped.is_set():
-                for notification in connection.notifies(timeout=1.0):
-                    self._callback(frozenset(notification.payload.split(" ")))
-                    if self._stopped.is_set():
-                        return
+    def _connected(self) -> BoundedConnection:
+        limits = Limits(call_seconds=ANSWER_SECONDS)
+        connection = connect(self._url, application_name="duetime-listener", limits=limits, autocommit=True)
+        connection.execute(f"LISTEN {CHANNEL}")
+        self._connection, self._heard_at = connection, monotonic()
+        loops.record_of(self._loop.name).went_well()
+        self._callback(frozenset({Topic.EVERYTHING}))
+        return connection
+
+    def _hang_up(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()

@@ -9,9 +9,10 @@ leaves these out. Where they move to another day, it is due there, too.
 
 from bisect import bisect_left
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from heapq import heappop, heappush
 from itertools import chain, islice
 from zoneinfo import ZoneInfo, available_timezones
@@ -272,11 +273,8 @@ def _before(after: datetime, zone: ZoneInfo) -> datetime:
 def _wall_times(cron: str, after: datetime) -> Iterator[datetime]:
     """The times, without a zone, that the expression matches. croniter finds them; its own zones lose due times."""
     matches = croniter(cron, after, ret_type=datetime, max_years_between_matches=NEVER_AFTER_YEARS)
-    while True:
-        try:
-            yield matches.get_next(datetime)
-        except (CroniterBadDateError, ValueError, OverflowError):
-            return  # there is no such day, or the calendar has ended
+    with suppress(CroniterBadDateError, ValueError, OverflowError):  # there is no such day, or the calendar has ended
+        yield from iter(partial(matches.get_next, datetime), None)
 
 
 def _passes(walls: Iterator[datetime], zone: ZoneInfo, *, every_hour: bool, fixed: bool) -> Iterator[datetime]:

@@ -382,6 +382,19 @@ class RunLog(Base):
     message: Mapped[str]
 
 
+class LoopFailure(Base):
+    """How often the steps of a loop have failed, in all processes of a kind. Written by db.loop_failures only."""
+
+    __tablename__ = "loop_failures"
+
+    part: Mapped[str] = mapped_column(primary_key=True)
+    """Of the system: worker, reconciler, dashboard."""
+    loop: Mapped[str] = mapped_column(primary_key=True)
+    failures: Mapped[int] = mapped_column(BigInteger)
+    last_error: Mapped[str]
+    last_at: Mapped[datetime]
+
+
 class AuditEntry(Base):
     """Who did what, when. Appended to, never changed."""
 

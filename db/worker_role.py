@@ -11,8 +11,9 @@ from urllib.parse import quote, unquote, urlsplit
 import psycopg
 from psycopg import errors, sql
 
+from db.connections import PATIENT, connect
+
 LOCK = 7_463_004  # any number that nobody else locks in these databases
-CONNECT_SECONDS = 10
 ATTEMPTS = 10
 WRITTEN_MEANWHILE = (errors.InternalError_, errors.UniqueViolation, errors.DuplicateObject)
 """The first is "tuple concurrently updated", which has no class of its own."""
@@ -26,6 +27,7 @@ CATALOGUE = (
     "GRANT INSERT ON run_logs, run_requests TO {role}",
     "GRANT USAGE ON SEQUENCE run_logs_line TO {role}",
     "GRANT INSERT, UPDATE (heartbeat_at, stopped_at) ON workers TO {role}",
+    "GRANT SELECT, INSERT, UPDATE ON loop_failures TO {role}",
     "GRANT INSERT (id, requested_at, kept) ON housekeeping_requests TO {role}",
 )
 PREFECT = (
@@ -88,7 +90,7 @@ def _grant(url: str, rights: Sequence[str], *, role: str, password: str) -> None
 
 def _grant_once(url: str, rights: Sequence[str], *, role: str, password: str) -> None:
     name = sql.Identifier(role)
-    with psycopg.connect(url, connect_timeout=CONNECT_SECONDS) as connection:
+    with connect(url, application_name="duetime-migrate", limits=PATIENT) as connection:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
         there = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone()
         verb = sql.SQL("ALTER" if there else "CREATE")

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from psycopg import sql
 
 from cli.postgres import EmbeddedPostgres
-from db import engine, worker_role
+from db import connections, engine, worker_role
 from db.engine import Catalogue
 from db.migrate import migrate
 
@@ -23,7 +23,8 @@ pytest_plugins = ["tests.prefect_server"]
 # Two cores are shared by everything that is tested at the same moment: slow is no failure.
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared")
-engine.CONNECT_TIMEOUT_SECONDS = engine.POOL_TIMEOUT_SECONDS = 30
+connections.CONNECT_SECONDS = engine.POOL_TIMEOUT_SECONDS = 30
+connections.IDLE_IN_TRANSACTION_SECONDS = 30.0
 
 HOME_VARIABLE = "DUETIME_TEST_POSTGRES"
 UNSAFE_BUT_FAST = (("fsync", "off"), ("synchronous_commit", "off"), ("full_page_writes", "off"))

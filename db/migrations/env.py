@@ -1,9 +1,10 @@
 """Where Alembic finds the tables and the database: `db.migrate` passes a connection, the alembic command an address."""
 
 from alembic import context
-from sqlalchemy import Connection, create_engine
+from sqlalchemy import Connection
 
-from db.engine import database_url_from_environment, with_driver
+from db.connections import PATIENT
+from db.engine import Catalogue, database_url_from_environment
 from db.tables import Base
 
 
@@ -17,5 +18,5 @@ given = context.config.attributes.get("connection")
 if given is not None:
     _run(given)
 else:
-    with create_engine(with_driver(database_url_from_environment())).connect() as own:
+    with Catalogue(database_url_from_environment(), pool_size=1, limits=PATIENT).engine.connect() as own:
         _run(own)

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from db import engine, logs, tasks
+from db import connections, engine, logs, tasks
 from db.engine import Catalogue, database_url_from_environment, with_driver
 from db.errors import CatalogueUnavailable
 from db.logs import Line
@@ -47,7 +47,7 @@ def test_nobody_at_the_address_is_told_at_once() -> None:
 
 
 def test_somebody_who_accepts_and_says_nothing_is_waited_for_only_shortly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "CONNECT_TIMEOUT_SECONDS", 2)
+    monkeypatch.setattr(connections, "CONNECT_SECONDS", 2)
     with socket.socket() as mute:
         mute.bind(("127.0.0.1", 0))
         mute.listen()
@@ -99,7 +99,7 @@ def test_idle_connections_that_were_lost_are_replaced_without_anybody_noticing(c
 
 def test_a_statement_that_takes_too_long_is_ended(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ask(catalogue, "SHOW statement_timeout") == "5s"
-    monkeypatch.setattr(engine, "STATEMENT_TIMEOUT_SECONDS", 1)
+    monkeypatch.setattr(connections, "STATEMENT_SECONDS", 1.0)
     impatient = Catalogue(catalogue.url)
     with pytest.raises(CatalogueUnavailable):
         ask(impatient, "SELECT pg_sleep(30)")
@@ -108,7 +108,7 @@ def test_a_statement_that_takes_too_long_is_ended(catalogue: Catalogue, monkeypa
 
 
 def test_a_copy_that_takes_too_long_is_told_the_same_way(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "STATEMENT_TIMEOUT_SECONDS", 1)
+    monkeypatch.setattr(connections, "STATEMENT_SECONDS", 1.0)
     impatient = Catalogue(catalogue.url)
     line = Line(uuid4(), NOW, Level.INFO, Stream.STDOUT, "hello")
     with catalogue.transaction() as session:

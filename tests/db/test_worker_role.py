@@ -15,7 +15,16 @@ from db.worker_role import role_of, url_of
 from tests.conftest import WORKER, as_worker
 from tests.db.conftest import NOW, document
 
-READ = {"tasks", "task_status", "due_times", "runs", "run_requests", "workers", "housekeeping_requests"}
+READ = {
+    "tasks",
+    "task_status",
+    "due_times",
+    "runs",
+    "run_requests",
+    "workers",
+    "housekeeping_requests",
+    "loop_failures",
+}
 
 
 @pytest.fixture

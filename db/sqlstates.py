@@ -1,0 +1,127 @@
+"""What an error of PostgreSQL means for whoever made the call: wait, leave this one out, or mend the code.
+
+Sorted by SQLSTATE, in this one place. The classes are those of appendix A of PostgreSQL's manual.
+"""
+
+from enum import StrEnum
+
+import psycopg
+import psycopg.errors
+from sqlalchemy.exc import StatementError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+
+class Meaning(StrEnum):
+    """What is to be done about an error."""
+
+    AWAY = "away"
+    """The same call may succeed later: it is made again, and nothing of it is dropped."""
+    REFUSED = "refused"
+    """These values will never be taken: they are set aside with the reason, and others go on."""
+    MISTAKE = "mistake"
+    """The call is wrong, or something that nobody thought of: seen, kept, and tried again later."""
+
+
+AWAY_CLASSES = frozenset(
+    {
+        "08",  # connection exception
+        "25",  # invalid transaction state: read only (a standby), idle for too long, aborted
+        "26",  # a prepared statement that this connection does not have: another server behind the same address
+        "28",  # the password, or the right to connect: it may be on its way
+        "3D",  # no such database: it is being restored
+        "40",  # rolled back: serialization, deadlock, completion unknown
+        "53",  # no room: disk, memory, connections
+        "55",  # in use: lock not available, no prerequisite
+        "57",  # somebody intervened: shutdown, cancelled, crash, cannot connect now
+        "58",  # the machine below: input, output, files
+        "F0",  # its configuration
+        "XX",  # inside PostgreSQL: internal error, corrupted data or index
+    }
+)
+AWAY_STATES = frozenset({"42P05"})  # a prepared statement that is there already: as 26
+REFUSED_CLASSES = frozenset(
+    {
+        "22",  # data exception: out of range, not an instant, not in its encoding
+        "23",  # a constraint
+        "44",  # WITH CHECK OPTION
+        "54",  # a limit of the program: too large a row, too many columns
+    }
+)
+OTHER_CONNECTION = frozenset({"25006", "25P03", "25P04", "26000", "42P05", "XX000", "XX001", "XX002"})
+"""Another connection may do better: to the new primary, with its own prepared statements, to a healthy process."""
+CACHED_PLAN = "cached plan must not change result type"
+"""A table was altered under a prepared statement; it has the state of everything that is not implemented, 0A000."""
+
+SENTENCES = {
+    "25006": "PostgreSQL takes no writes: it is a standby, or set to be read only",
+    "28": "PostgreSQL does not let this user in",
+    "3D": "There is no such database",
+    "53100": "PostgreSQL has no disk space left",
+    "53300": "PostgreSQL has no connection to spare",
+    "53": "PostgreSQL has no room",
+    "55P03": "What is needed is locked by somebody else",
+    "57014": "PostgreSQL took too long and was interrupted",
+    "57P": "PostgreSQL is starting or stopping",
+    "40": "PostgreSQL rolled it back",
+}
+"""How each state, or class of them, is told to people; the more special one first."""
+
+
+def meaning_of(error: BaseException) -> Meaning:
+    """What the error means, SQLAlchemy's and psycopg's alike."""
+    found = original(error)
+    if isinstance(found, PoolTimeout | OSError):
+        return Meaning.AWAY
+    if not isinstance(found, psycopg.Error):
+        # Values that could not even be sent: a lone surrogate, an integer of a thousand digits.
+        return Meaning.REFUSED if isinstance(found, ValueError | OverflowError) else Meaning.MISTAKE
+    if found.sqlstate is None:
+        return _meaning_without_state(found)
+    return _meaning_of_state(found.sqlstate, str(found))
+
+
+def _meaning_without_state(error: psycopg.Error) -> Meaning:
+    """Raised by the client: the connection is lost, or the values cannot be sent."""
+    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        return Meaning.AWAY
+    return Meaning.REFUSED if isinstance(error, psycopg.DataError) else Meaning.MISTAKE
+
+
+def _meaning_of_state(state: str, message: str) -> Meaning:
+    if CACHED_PLAN in message or state in AWAY_STATES or state[:2] in AWAY_CLASSES:
+        return Meaning.AWAY
+    return Meaning.REFUSED if state[:2] in REFUSED_CLASSES else Meaning.MISTAKE
+
+
+def wants_another_connection(error: BaseException) -> bool:
+    """Whether this connection is of no use any more, though it may still be open."""
+    found = original(error)
+    if not isinstance(found, psycopg.Error):
+        return False
+    return found.sqlstate in OTHER_CONNECTION or (found.sqlstate or "")[:2] == "08" or CACHED_PLAN in str(found)
+
+
+def is_missing_partition(error: BaseException) -> bool:
+    """Whether there is no table for the month of a row: PostgreSQL calls it a violated check that has no name."""
+    found = original(error)
+    return isinstance(found, psycopg.errors.CheckViolation) and found.diag.constraint_name is None
+
+
+def original(error: BaseException) -> BaseException:
+    """The error below SQLAlchemy's, or the error itself."""
+    while isinstance(error, StatementError) and error.orig is not None:
+        error = error.orig
+    return error
+
+
+def why(error: BaseException) -> str:
+    """What PostgreSQL says is wrong, as the beginning of a sentence without its full stop."""
+    found = original(error)
+    if isinstance(found, PoolTimeout):
+        return "All connections of this process to PostgreSQL are in use"
+    state = (found.sqlstate or "") if isinstance(found, psycopg.Error) else ""
+    said = str(found).strip().partition("\n")[0]
+    for prefix, sentence in SENTENCES.items():
+        if state.startswith(prefix):
+            return f"{sentence} ({state}: {said})"
+    return f"PostgreSQL does not answer ({said})" if said else "PostgreSQL does not answer"
