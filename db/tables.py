@@ -22,6 +22,7 @@ from sqlalchemy import (
     Sequence,
     Table,
     Text,
+    Uuid,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
@@ -652,7 +653,10 @@ class Worker(Base):
     """A worker process, from its start to its end. Written by itself; declared lost by the reconciler."""
 
     __tablename__ = "workers"
-    __table_args__ = (Index("workers_present", "heartbeat_at", postgresql_where=text("stopped_at IS NULL")),)
+    __table_args__ = (
+        CheckConstraint("(claims_fail_since IS NULL) = (claims_fail_why IS NULL)", name="claims_fail_for_a_reason"),
+        Index("workers_present", "heartbeat_at", postgresql_where=text("stopped_at IS NULL")),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     name: Mapped[str]
@@ -668,6 +672,12 @@ class Worker(Base):
     started_at: Mapped[datetime]
     heartbeat_at: Mapped[datetime]
     stopped_at: Mapped[datetime | None]
+
+    # What it says of itself with each heartbeat (workers.beat).
+    holds: Mapped[list[UUID] | None] = mapped_column(ARRAY(Uuid))
+    """The runs that it executes; null where it does not say."""
+    claims_fail_since: Mapped[datetime | None]
+    claims_fail_why: Mapped[str | None]
 
     # Written by people (workers.drain).
     draining_at: Mapped[datetime | None]

@@ -1,6 +1,7 @@
 """Workers: who they are and when they were last heard of."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -10,14 +11,35 @@ from sqlalchemy.orm import Session, aliased
 from db import audit
 from db.arrays import in_rows
 from db.errors import WorkerIsGone
+from db.logs import fit
 from db.notifications import Topic, notify
 from db.tables import Run, Worker
 
 HEARTBEAT_SECONDS = 5
 LOST_AFTER = timedelta(seconds=30)
 """A worker that was not heard of for so long is lost, and what it ran is decided without it."""
+LONGEST_REASON = 500
 PEER_WITHIN = timedelta(seconds=12)
 """A worker that missed two heartbeats is not left to go first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failing:
+    """That no claim of a worker has succeeded since an instant, and why."""
+
+    since: datetime
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a worker says of itself: the runs that it executes, and whether it can claim."""
+
+    holds: Sequence[UUID] | None = None
+    claims: Failing | None = None
+
+
+SAYS_NOTHING = Report()
 
 
 def register(
@@ -39,12 +61,18 @@ def register(
     notify(session, [Topic.WORKERS])
 
 
-def beat(session: Session, worker_id: UUID, *, now: datetime) -> bool:
+def beat(session: Session, worker_id: UUID, *, report: Report = SAYS_NOTHING, now: datetime) -> bool:
     """Notes that the worker lives; False where it was declared lost, so that it must start anew."""
+    failing = report.claims
     found = session.execute(
         update(Worker)
         .where(Worker.id == worker_id, Worker.stopped_at.is_(None))
-        .values(heartbeat_at=now)
+        .values(
+            heartbeat_at=now,
+            holds=None if report.holds is None else sorted(report.holds),
+            claims_fail_since=failing.since if failing else None,
+            claims_fail_why=fit(failing.why)[:LONGEST_REASON] if failing else None,
+        )
         .returning(Worker.id)
     ).first()
     return found is not None

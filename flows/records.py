@@ -26,6 +26,8 @@ from db.logs import Line
 from db.runs import RunKey
 from db.sealing import sealer
 from db.states import RunState
+from db.workers import Report
+from flows.claim_health import ClaimHealth
 from flows.grouping import Grouped
 
 log = logging.getLogger(__name__)
@@ -59,6 +61,9 @@ class Records:
         """The workers that do the same as this one, as of the last heartbeat."""
         self.draining = False
         """Whether somebody wants this worker to take nothing new, as of the last heartbeat."""
+        self.holds: Callable[[], Sequence[UUID] | None] = lambda: None
+        """The runs that are executed here, as the heartbeat tells."""
+        self._claim_health = ClaimHealth()
         self._work_pool, self._queues, self._slots = work_pool, queues, slots
         self._catalogue = Catalogue(url, pool_size=THREADS, application_name="duetime-worker", same_statements=True)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="catalogue")
@@ -104,12 +109,13 @@ class Records:
 
     async def beat(self) -> bool:
         """False where this worker was declared lost."""
+        report = Report(self.holds(), self._claim_health.failing(now=now()))
 
         def beat_it(session: Session) -> bool:
             CLOCK.compare(session)
             self.peers = workers.peers(session, self.claimant.id, now=now())
             self.draining = workers.is_draining(session, self.claimant.id)
-            return workers.beat(session, self.claimant.id, now=now())
+            return workers.beat(session, self.claimant.id, report=report, now=now())
 
         return await self._do(beat_it)
 
@@ -130,6 +136,10 @@ class Records:
             answers = await self._do(lambda session: claims.claim_many(session, wanted, claimant, clock=clock))
         except ClockSetBack:
             return [NotYet()] * len(wanted)
+        except Exception as error:
+            self._claim_health.failed(error, now=now())
+            raise
+        self._claim_health.succeeded()
         return [answers[one.offer.run_id] for one in wanted]
 
     async def secrets(self, names: Collection[str]) -> Mapping[str, str]:

@@ -65,6 +65,7 @@ class Station:
             slots=slots,
             room_made=self._poll_now.set,
         )
+        self._records.holds = lambda: self._holdings.claimed
         self._listener_url, self._prefect_database_url = database_url, prefect_database_url
         self._prefect_answers = True
 

@@ -10,7 +10,7 @@ from db import heartbeats, workers
 from db.errors import WorkerIsGone
 from db.heartbeats import LEASE, PREFECT, RECONCILER, hold_lease
 from db.tables import Worker
-from db.workers import LOST_AFTER
+from db.workers import LOST_AFTER, SAYS_NOTHING, Failing, Report
 from tests.db.conftest import NOW, a_claimed_run, a_worker, minutes, seconds
 
 
@@ -91,3 +91,19 @@ def test_workers_are_seen_with_what_they_run(session: Session) -> None:
     found = workers.seen(session, since=NOW - minutes(1))
     assert [worker.name for worker in found] == ["w1", "a-stopped-one"]
     assert workers.running(session, [worker.id for worker in found]) == {worker_id: 1}
+
+
+def test_a_worker_says_what_it_holds_and_that_its_claims_fail(session: Session) -> None:
+    worker, runs = a_worker(session), [uuid4(), uuid4()]
+
+    def told(report: Report) -> tuple[object, object, str | None]:
+        assert workers.beat(session, worker.id, report=report, now=NOW)
+        found = session.get_one(Worker, worker.id, populate_existing=True)
+        return found.holds, found.claims_fail_since, found.claims_fail_why
+
+    holds, since, why = told(Report(runs, Failing(NOW, "disk\0 full \udcff" + "x" * 9999)))
+    assert (holds, since) == (sorted(runs), NOW)
+    assert why is not None
+    assert why.startswith("disk\ufffd full ")
+    assert told(Report([])) == ([], None, None)
+    assert told(SAYS_NOTHING) == (None, None, None)

@@ -45,7 +45,9 @@ def test_what_runs_is_finished_and_what_waits_goes_to_another(workplace: Workpla
     drain(workplace, "w1")
     assert who_ran(workplace, held) == {"w2"}
     assert all((workplace.ended(task)[0].lateness_seconds or 0) < 5 for task in held)
-    assert workplace.runs_of(long)[0].state == RunState.RUNNING
+    [running] = workplace.runs_of(long)
+    assert running.state == RunState.RUNNING
+    assert {one.name: one.holds for one in workplace.present()} == {"w1": [running.id], "w2": []}
     door.touch()
     [over] = workplace.ended(long)
     assert (over.worker, over.state) == ("w1", RunState.COMPLETED)

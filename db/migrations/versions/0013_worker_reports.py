@@ -1,0 +1,18 @@
+"""What a worker says of itself with each heartbeat: which runs it holds, and since when its claims fail."""
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0013"
+down_revision = "0012"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.get_bind().exec_driver_sql(Path(__file__).with_suffix(".sql").read_text())
+
+
+def downgrade() -> None:
+    raise NotImplementedError("A catalogue goes forward only. Restore a backup instead.")
