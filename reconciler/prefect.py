@@ -4,34 +4,38 @@ It is spoken to directly, because importing Prefect's own client costs seconds o
 give the schedules the slugs that keep their ids (PATCH of schedules without them makes every waiting run twice).
 """
 
+import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from time import monotonic
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
 import httpx
 
+from reconciler import answers
+from reconciler.answers import AnswerTooLarge, PrefectRefused, PrefectUnavailable, garbage, of_kind
+from reconciler.transport import with_deadlines
+
+__all__ = ["FlowRun", "Prefect", "PrefectRefused", "PrefectUnavailable"]
+
+log = logging.getLogger(__name__)
+
 MARKER = "duetime_catalogue"
 """The variable by which a server is known whose deployments are kept in agreement with a catalogue."""
 PAGE = 200
 BULK = 50
-TIMEOUT_SECONDS = 20.0
-
-
-class PrefectUnavailable(Exception):
-    """The Prefect server does not answer, or answers that it cannot: everything waits until it is back."""
-
-
-class PrefectRefused(Exception):
-    """Prefect will not do this one thing, and says why."""
-
-    def __init__(self, message: str, *, status: int) -> None:
-        super().__init__(message)
-        self.status = status
+READS = ("/filter", "/count")
+"""How the paths of POSTs end that change nothing."""
+STATE_TYPES = frozenset(
+    {"SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING", "COMPLETED", "FAILED", "CANCELLED", "CRASHED"}
+)
+NOT_AS_EXPECTED = (KeyError, IndexError, TypeError, ValueError, AttributeError)
+"""What comes of reading a document that is not made as Prefect makes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,24 +55,34 @@ class FlowRun:
 
     @classmethod
     def of(cls, document: dict[str, Any]) -> "FlowRun":
-        deployment_id = document["deployment_id"]
+        """The run that a document says.
+
+        Raises:
+            one of NOT_AS_EXPECTED: it says none.
+        """
+        deployment_id, state_type = document["deployment_id"], document["state_type"] or "PENDING"
+        if state_type not in STATE_TYPES:
+            raise ValueError(f"{state_type!r} is no state")
         return cls(
             id=UUID(document["id"]),
             deployment_id=UUID(deployment_id) if deployment_id else None,
-            expected_start_time=datetime.fromisoformat(document["expected_start_time"]),
-            state_type=document["state_type"] or "PENDING",
-            state_name=document["state_name"] or "",
-            message=(document["state"] or {}).get("message") or "",
-            idempotency_key=document["idempotency_key"] or "",
+            expected_start_time=_instant(document["expected_start_time"]),
+            state_type=state_type,
+            state_name=str(document["state_name"] or ""),
+            message=str((document["state"] or {}).get("message") or "").replace("\0", "\ufffd"),
+            idempotency_key=str(document["idempotency_key"] or ""),
             auto_scheduled=bool(document["auto_scheduled"]),
             # Prefect gives a start to what was cancelled before it began, too.
-            start_time=_instant(document["start_time"]) if document["run_count"] else None,
-            end_time=_instant(document["end_time"]),
+            start_time=_instant(document["start_time"]) if document["run_count"] and document["start_time"] else None,
+            end_time=_instant(document["end_time"]) if document["end_time"] else None,
         )
 
 
-def _instant(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
+def _instant(text: str) -> datetime:
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise ValueError(f"{text} has no time zone")
+    return at
 
 
 class Prefect:
@@ -76,12 +90,18 @@ class Prefect:
 
     def __init__(self, url: str, *, auth_string: str | None = None, api_key: str | None = None) -> None:
         user, _, password = (auth_string or "").partition(":")
-        self._http = httpx.Client(
-            base_url=url.rstrip("/"),
-            timeout=TIMEOUT_SECONDS,
-            auth=(user, password) if auth_string else None,
-            headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
+        self._http = with_deadlines(
+            httpx.Client(
+                base_url=url.rstrip("/"),
+                timeout=answers.CALL_SECONDS,
+                auth=(user, password) if auth_string else None,
+                headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
+            )
         )
+        self.may_write: Callable[[], None] = lambda: None
+        """Asked before each call that changes something; raises where this process may not."""
+        self.silent_since: float | None = None
+        """Since when it has not answered any call, by the monotonic counter."""
 
     @classmethod
     def from_environment(cls) -> "Prefect":
@@ -103,15 +123,21 @@ class Prefect:
         self._http.close()
 
     def _call(self, method: str, path: str, json: Any = None) -> Any:
+        """Raises:
+        PrefectUnavailable, PrefectRefused.
+        """
+        if not (method == "GET" or path.endswith(READS)):
+            self.may_write()
         try:
-            answer = self._http.request(method, path, json=json)
-        except httpx.HTTPError as error:
-            raise PrefectUnavailable(f"The Prefect server at {self._http.base_url} does not answer: {error}") from error
-        if answer.status_code in (429, 502, 503, 504):
-            raise PrefectUnavailable(f"The Prefect server answers {answer.status_code}: {answer.text[:200]}")
-        if answer.status_code >= 400:
-            raise PrefectRefused(_words(answer), status=answer.status_code)
-        return answer.json() if answer.content else None
+            answer = answers.call(self._http, method, path, json)
+        except PrefectUnavailable:
+            self.silent_since = self.silent_since or monotonic()
+            raise
+        except PrefectRefused:
+            self.silent_since = None
+            raise
+        self.silent_since = None
+        return answer
 
     def _found(self, method: str, path: str, json: Any = None) -> Any:
         """The answer, or None where there is no such thing."""
@@ -120,20 +146,27 @@ class Prefect:
         return None
 
     def _pages(self, path: str, query: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        offset = 0
-        while True:
-            page = self._call("POST", path, {**query, "limit": PAGE, "offset": offset})
-            yield from page
-            if len(page) < PAGE:
-                return
-            offset += PAGE
+        """All documents; what is too large to be answered at once is asked for one by one, or left out."""
+        offset, limit = 0, PAGE
+        while limit:
+            try:
+                page = of_kind(list, self._call("POST", path, {**query, "limit": limit, "offset": offset}))
+            except AnswerTooLarge:
+                if limit == 1:
+                    log.error("Prefect answers more than is read about one thing: number %d of %s", offset, path)
+                    offset += 1
+                limit = max(1, limit // 8)
+                continue
+            yield from (one for one in page if isinstance(one, dict))
+            offset += len(page)
+            limit = limit if len(page) >= limit else 0
 
     # The marker: which catalogue this server's deployments belong to.
 
     def variable(self, name: str) -> Any:
         """The value of a variable; None where it is not there."""
         found = self._found("GET", f"/variables/name/{name}")
-        return found["value"] if found else None
+        return of_kind(dict, found).get("value") if found else None
 
     def set_variable(self, name: str, value: str) -> None:
         if self._found("PATCH", f"/variables/name/{name}", {"value": value}) is None and self.variable(name) is None:
@@ -142,7 +175,7 @@ class Prefect:
     # Work pools, flows and deployments.
 
     def has_work_pool(self, name: str) -> bool:
-        return self._found("GET", f"/work_pools/{quote(name)}") is not None
+        return self._found("GET", f"/work_pools/{quote(name, safe='')}") is not None
 
     def ensure_work_pool(self, name: str, *, kind: str) -> None:
         """Makes the pool unless there is one of this name, whatever its type."""
@@ -155,18 +188,21 @@ class Prefect:
 
     def flow_id(self, name: str) -> UUID:
         """The id of the flow of this name, which is made if it is not there."""
-        return UUID(self._call("POST", "/flows/", {"name": name})["id"])
+        with _as_expected("/flows/"):
+            return UUID(self._call("POST", "/flows/", {"name": name})["id"])
 
     def flow_names(self, ids: set[UUID]) -> dict[UUID, str]:
         wanted = sorted(str(flow_id) for flow_id in ids)
         found: dict[UUID, str] = {}
         for start in range(0, len(wanted), PAGE):
             query = {"flows": {"id": {"any_": wanted[start : start + PAGE]}}}
-            found |= {UUID(flow["id"]): flow["name"] for flow in self._pages("/flows/filter", query)}
+            with _as_expected("/flows/filter"):
+                found |= {UUID(flow["id"]): flow["name"] for flow in self._pages("/flows/filter", query)}
         return found
 
     def deployment(self, deployment_id: UUID) -> dict[str, Any] | None:
-        return self._found("GET", f"/deployments/{deployment_id}")  # type: ignore[no-any-return]
+        found = self._found("GET", f"/deployments/{deployment_id}")
+        return None if found is None else of_kind(dict, found)
 
     def deployments(self) -> Iterator[dict[str, Any]]:
         """All of them, in order of name."""
@@ -177,11 +213,13 @@ class Prefect:
         found: dict[tuple[UUID, str], dict[str, Any]] = {}
         for start in range(0, len(names), PAGE):
             query = {"deployments": {"name": {"any_": list(names[start : start + PAGE])}}, "sort": "NAME_ASC"}
-            found |= {(UUID(one["flow_id"]), one["name"]): one for one in self._pages("/deployments/filter", query)}
+            with _as_expected("/deployments/filter"):
+                listed = self._pages("/deployments/filter", query)
+                found |= {(UUID(one["flow_id"]), one["name"]): one for one in listed}
         return found
 
     def create_deployment(self, document: dict[str, Any]) -> dict[str, Any]:
-        return self._call("POST", "/deployments/", document)  # type: ignore[no-any-return]
+        return of_kind(dict, self._call("POST", "/deployments/", document))
 
     def update_deployment(self, deployment_id: UUID, changes: dict[str, Any]) -> None:
         self._call("PATCH", f"/deployments/{deployment_id}", changes)
@@ -196,10 +234,12 @@ class Prefect:
     # Runs.
 
     def flow_runs(self, filters: dict[str, Any], *, sort: str = "NEXT_SCHEDULED_START_TIME_ASC") -> list[FlowRun]:
-        return [FlowRun.of(run) for run in self._pages("/flow_runs/filter", {"flow_runs": filters, "sort": sort})]
+        """The runs; one that cannot be read is left out."""
+        listed = self._pages("/flow_runs/filter", {"flow_runs": filters, "sort": sort})
+        return [run for run in map(_readable, listed) if run is not None]
 
     def count_flow_runs(self, filters: dict[str, Any]) -> int:
-        return int(self._call("POST", "/flow_runs/count", {"flow_runs": filters}))
+        return of_kind(int, self._call("POST", "/flow_runs/count", {"flow_runs": filters}))
 
     def create_flow_run(
         self, deployment_id: UUID, *, at: datetime, key: str, parameters: dict[str, Any] | None = None
@@ -209,7 +249,8 @@ class Prefect:
         body: dict[str, Any] = {"state": state, "idempotency_key": key}
         if parameters is not None:
             body["parameters"] = parameters
-        return FlowRun.of(self._call("POST", f"/deployments/{deployment_id}/create_flow_run", body))
+        with _as_expected("create_flow_run"):
+            return FlowRun.of(self._call("POST", f"/deployments/{deployment_id}/create_flow_run", body))
 
     def schedule_runs(self, deployment_id: UUID, *, first: datetime, last: datetime, at_most: int) -> None:
         """Has Prefect make the runs of a deployment's schedule between two instants, as its scheduler would."""
@@ -242,11 +283,20 @@ def _or_none() -> Iterator[None]:
             raise
 
 
-def _words(answer: httpx.Response) -> str:
-    """What Prefect says is wrong, in one line."""
+@contextmanager
+def _as_expected(what: str) -> Iterator[None]:
+    """Raises:
+    PrefectUnavailable: what was answered is not made as Prefect makes it.
+    """
     try:
-        document = answer.json()
-    except ValueError:
-        return f"Prefect answers {answer.status_code}."
-    said = document.get("exception_detail") or document.get("detail") or document.get("exception_message")
-    return f"Prefect answers {answer.status_code}: {said}"[:1000]
+        yield
+    except NOT_AS_EXPECTED as error:
+        raise garbage(f"{what} ({type(error).__name__}: {error})") from error
+
+
+def _readable(document: dict[str, Any]) -> FlowRun | None:
+    try:
+        return FlowRun.of(document)
+    except NOT_AS_EXPECTED as error:
+        log.warning("A run in Prefect cannot be read: %s (%s: %s)", document.get("id"), type(error).__name__, error)
+        return None
