@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from db import connections, sqlstates
 from db.connections import Limits
-from db.errors import CatalogueUnavailable
 from db.sqlstates import Meaning
 
 DATABASE_URL = "DUETIME_DATABASE_URL"
@@ -101,7 +100,7 @@ class Catalogue:
             if isinstance(error, psycopg.Error) and sqlstates.wants_another_connection(error):
                 self.engine.dispose()  # of a COPY, of which SQLAlchemy knows nothing
             if sqlstates.meaning_of(error) is Meaning.AWAY:
-                raise CatalogueUnavailable(sqlstates.why(error)) from error
+                raise sqlstates.unavailable(error) from error
             raise
 
     def close(self) -> None:

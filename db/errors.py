@@ -171,12 +171,17 @@ class NameTaken(CatalogueError):
 
 
 class Unavailable(Exception):
-    """Something does not answer now and may later; the message says what, in a sentence."""
+    """Something does not answer now and may later; the message says what, in a sentence.
+
+    `details` are for the log of whoever runs the system: they may name machines and users.
+    """
+
+    details = ""
 
 
 class CatalogueUnavailable(CatalogueError, Unavailable):
     """PostgreSQL does not do what was asked, and may later; `reason` is the beginning of a sentence that says why."""
 
-    def __init__(self, reason: str = "PostgreSQL does not answer") -> None:
+    def __init__(self, reason: str = "PostgreSQL does not answer", details: str = "") -> None:
         super().__init__(f"{reason}. Nothing is lost: try again when it is back.")
-        self.reason = reason
+        self.reason, self.details = reason, details

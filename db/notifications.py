@@ -11,7 +11,6 @@ from sqlalchemy.orm import Session
 
 from db import loops, sqlstates
 from db.connections import BoundedConnection, Limits, connect
-from db.errors import CatalogueUnavailable
 
 CHANNEL = "duetime"
 ROUND_SECONDS = 1.0
@@ -98,7 +97,7 @@ class Listener:
                 self._heard_at = monotonic()
         except psycopg.Error as error:
             self._hang_up()
-            raise CatalogueUnavailable(sqlstates.why(error)) from error
+            raise sqlstates.unavailable(error) from error
 
     def _connected(self) -> BoundedConnection:
         limits = Limits(call_seconds=ANSWER_SECONDS)

@@ -10,6 +10,8 @@ import psycopg.errors
 from sqlalchemy.exc import StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from db.errors import CatalogueUnavailable
+
 
 class Meaning(StrEnum):
     """What is to be done about an error."""
@@ -60,11 +62,22 @@ SENTENCES = {
     "53300": "PostgreSQL has no connection to spare",
     "53": "PostgreSQL has no room",
     "55P03": "What is needed is locked by somebody else",
-    "57014": "PostgreSQL took too long and was interrupted",
-    "57P": "PostgreSQL is starting or stopping",
+    "57014": "PostgreSQL took too long",
     "40": "PostgreSQL rolled it back",
 }
 """How each state, or class of them, is told to people; the more special one first."""
+REFUSALS = {
+    "password authentication failed": SENTENCES["28"],
+    "no password supplied": SENTENCES["28"],
+    "pg_hba.conf": SENTENCES["28"],
+    'role "': SENTENCES["28"],
+    '" does not exist': SENTENCES["3D"],
+    "too many clients": SENTENCES["53300"],
+    "remaining connection slots": SENTENCES["53300"],
+    "resolve": "The name of PostgreSQL's machine is not known",
+    "Name or service not known": "The name of PostgreSQL's machine is not known",
+}
+"""The same by what is said of a connection that was refused."""
 
 
 def meaning_of(error: BaseException) -> Meaning:
@@ -114,14 +127,20 @@ def original(error: BaseException) -> BaseException:
     return error
 
 
-def why(error: BaseException) -> str:
-    """What PostgreSQL says is wrong, as the beginning of a sentence without its full stop."""
+def unavailable(error: BaseException) -> CatalogueUnavailable:
+    """The error as people and loops are told it: what is wrong in a sentence, and what PostgreSQL said about it."""
     found = original(error)
-    if isinstance(found, PoolTimeout):
-        return "All connections of this process to PostgreSQL are in use"
     state = (found.sqlstate or "") if isinstance(found, psycopg.Error) else ""
-    said = str(found).strip().partition("\n")[0]
-    for prefix, sentence in SENTENCES.items():
-        if state.startswith(prefix):
-            return f"{sentence} ({state}: {said})"
-    return f"PostgreSQL does not answer ({said})" if said else "PostgreSQL does not answer"
+    said = " ".join(str(found).split())
+    if isinstance(found, PoolTimeout):
+        return CatalogueUnavailable("All connections of this process to PostgreSQL are in use", said)
+    sentence = next((SENTENCES[prefix] for prefix in SENTENCES if state.startswith(prefix)), None)
+    return CatalogueUnavailable(sentence or _without_state(said), f"{state} {said}".strip())
+
+
+def _without_state(said: str) -> str:
+    """Errors of a connection that could not be made come without their SQLSTATE."""
+    for words, sentence in REFUSALS.items():
+        if words in said:
+            return sentence
+    return "PostgreSQL does not answer"

@@ -56,7 +56,7 @@ class Record:
         self._said = {known: at for known, at in self._said.items() if present - at < SAID_AGAIN_SECONDS}
         self._said[kind] = present
         if isinstance(error, Unavailable):
-            log.warning("%s waits: %s", self.name, error)
+            log.warning("%s waits: %s", self.name, f"{error} ({error.details})" if error.details else error)
         else:
             log.error("%s failed and is tried again (%d in a row)", self.name, self.in_a_row, exc_info=error)
 
