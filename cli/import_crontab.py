@@ -11,7 +11,8 @@ from pathlib import Path
 from cli.catalogue_option import catalogue_url
 from cli.console import Refused, complain, say
 from cli.crontab import Finding, Reading, read
-from db.schedules import in_words, time_zones
+from db.schedule_words import in_words
+from db.schedules import time_zones
 
 ACTOR = "import-crontab"
 OF_THE_SYSTEM = (Path("/etc/crontab"), Path("/etc/cron.d"))

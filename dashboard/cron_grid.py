@@ -58,7 +58,7 @@ def read(expression: str) -> CronGrid | None:
     for field, values in zip(FIELDS, expanded, strict=True):
         if any(not isinstance(value, int) and value != "*" for value in values):
             return None
-        grid = grid.having(field, [] if values == ["*"] else _days_of_week(values) if field == "weekdays" else values)
+        grid = grid.having(field, [] if "*" in values else _days_of_week(values) if field == "weekdays" else values)
     return grid
 
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from itertools import takewhile
 
 from db.load import Alone, Shared
-from db.schedules import Cron, Schedule, due_times, open_due_times
+from db.schedules import Cron, Schedule, by_minutes, due_times, open_due_times
 from db.specs import parse_task
 
 DAYS = 7
@@ -62,10 +62,9 @@ def load(shared: Iterable[Shared], alone: Iterable[Alone], *, begin: datetime, e
     for one in alone:
         task = parse_task(one.spec)
         took = UNKNOWN_SECONDS if one.took_seconds is None else one.took_seconds
-        upcoming = open_due_times(
-            task.schedule.value(), after=begin - MINUTE, starts_at=task.starts_at, ends_at=task.ends_at
-        )
-        for minute, times in Counter(_within(upcoming, begin, end)).items():
+        schedule, times = by_minutes(task.schedule.value())
+        upcoming = open_due_times(schedule, after=begin - MINUTE, starts_at=task.starts_at, ends_at=task.ends_at)
+        for minute in _within(upcoming, begin, end):
             starts[minute] += times
             work[minute] += times * took
     return Load(begin, end, starts, work, by_minute)
@@ -75,7 +74,9 @@ def load(shared: Iterable[Shared], alone: Iterable[Alone], *, begin: datetime, e
 @lru_cache(maxsize=20_000)
 def _minutes(schedule: Schedule, begin: datetime, end: datetime) -> tuple[tuple[datetime, int], ...]:
     """The minutes in which a schedule is due, and how often in each."""
-    return tuple(Counter(_within(due_times(schedule, after=begin - MINUTE), begin, end)).items())
+    schedule, times = by_minutes(schedule)
+    found = Counter(_within(due_times(schedule, after=begin - MINUTE), begin, end))
+    return tuple((minute, times * count) for minute, count in found.items())
 
 
 def _within(instants: Iterable[datetime], begin: datetime, end: datetime) -> list[datetime]:

@@ -11,7 +11,8 @@ from dashboard.forms import once_at
 from dashboard.moments import day, time_of_day
 from dashboard.wall_times import comes_twice, is_skipped, parse_time, parse_wall
 from db.closures import Closed, Entries, OnClosed
-from db.schedules import Cron, Once, ScheduleError, check_cron, check_movable, in_words, next_due_times, warnings
+from db.schedule_words import NEVER_OPEN, in_words, warnings
+from db.schedules import Cron, Once, ScheduleError, check_cron, check_movable, next_due_times
 
 SHOWN = 10
 
@@ -53,7 +54,7 @@ def _cron(fields: Mapping[str, Any], now: datetime, calendars: Mapping[str, Entr
     due_at = tuple(next_due_times(schedule, after=now, count=SHOWN, starts_at=starts_at, ends_at=ends_at))
     notes = [*_warnings(schedule, now.replace(hour=0, minute=0, second=0, microsecond=0))]
     if not due_at:
-        never = "Its calendars are closed whenever it is due." if schedule.closed else "It is never due."
+        never = NEVER_OPEN if schedule.closed else "It is never due."
         bounded = starts_at is not None or ends_at is not None
         notes.append("It is never due between its start and its end." if bounded else never)
     return Preview(in_words(schedule), due_at, tuple(notes))

@@ -9,7 +9,8 @@ import streamlit as st
 from dashboard import action_text, components, history_bars, navigation, run_rows, task_header, track_record
 from dashboard.components import CellKind, Column
 from dashboard.moments import clock, moment, span, zone_of
-from db.schedules import in_words, next_due_times
+from db.schedule_words import in_words
+from db.schedules import next_due_times
 from db.specs import CronSchedule
 from db.states import FINAL_STATES
 from db.tables import Run

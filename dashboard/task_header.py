@@ -15,7 +15,7 @@ from dashboard.moments import clock, in_full, moment, span, zone_of
 from dashboard.text import escape_markdown
 from db import due_times, revisions
 from db.access import Role
-from db.schedules import in_words
+from db.schedule_words import in_words
 from db.states import Missed
 from db.task_views import TaskView
 

@@ -9,7 +9,7 @@ from dashboard.badges import task_badges
 from dashboard.components import Column
 from dashboard.moments import moment, span, zone_of
 from db.access import Role
-from db.schedules import in_words
+from db.schedule_words import in_words
 from db.tables import Run
 from db.task_views import TaskView
 

@@ -9,7 +9,8 @@ from dashboard.field_texts import codes_text, env_text, headers_text
 from dashboard.forms import field_at
 from dashboard.moments import in_full
 from dashboard.policies import SENTENCES, duration
-from db.schedules import Once, in_words
+from db.schedule_words import in_words
+from db.schedules import Once
 from db.specs import schedule_of
 
 LABELS = {

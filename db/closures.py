@@ -1,21 +1,26 @@
 """When a calendar is closed: dates and weekly windows, on the wall clock of whoever follows it. Pure."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from functools import cached_property
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from db.values import MAX_NAME, Strict, without_nul
 
-DAY = timedelta(days=1)
+DAY, WEEK = timedelta(days=1), timedelta(days=7)
 LONGEST_DATES = timedelta(days=366)
 MOVED_BY_AT_MOST = 31
 """Days: what finds no open day within them is not run."""
 MAX_ENTRIES = 2000
+HOPS = 1000
+"""Closed spans in a row that are looked at for the next open time."""
+KNOWN_AT_MOST = 10_000
 
 Label = Annotated[str, Field(max_length=MAX_NAME), AfterValidator(without_nul)]
 
@@ -83,26 +88,16 @@ class Dates(Strict):
         end = datetime.combine(last, self.ends) if self.ends else datetime.combine(last + DAY, time())
         return datetime.combine(first, self.begins or time()), end
 
-    def _spans(self, day: date) -> Iterator[tuple[datetime, datetime]]:
-        """Those that a day may be in."""
-        firsts = (_in_year(self.first, year) for year in (day.year, day.year - 1)) if self.yearly else [self.first]
-        return (self._span(first) for first in firsts if first is not None)
+    def span_in(self, year: int) -> tuple[datetime, datetime] | None:
+        """The span that begins in a year, of one that is closed yearly."""
+        try:
+            return self._span(self.first.replace(year=year))
+        except (ValueError, OverflowError):
+            return None  # a leap day in another year, or the end of the calendar
 
-    def touches(self, day: date) -> bool:
-        """Whether it is closed at some time of the day."""
-        midnight = datetime.combine(day, time())
-        return any(begin < midnight + DAY and end > midnight for begin, end in self._spans(day))
-
-    def end(self, wall: datetime) -> datetime | None:
-        """When it opens again, where it is closed at this time."""
-        return next((end for begin, end in self._spans(wall.date()) if begin <= wall < end), None)
-
-
-def _in_year(day: date, year: int) -> date | None:
-    try:
-        return day.replace(year=year)
-    except ValueError:
-        return None  # a leap day
+    def span(self) -> tuple[datetime, datetime]:
+        """From when to when, the first time."""
+        return self._span(self.first)
 
 
 class Weekly(Strict):
@@ -121,22 +116,19 @@ class Weekly(Strict):
             raise PydanticCustomError("weekly", "Say both `begins` and `ends`, or neither for all day.")
         return self
 
-    def touches(self, day: date) -> bool:
-        """Whether it may be closed at some time of the day."""
-        return self._is_on(day) or (self.begins is not None and self._is_on(day - DAY))
+    def spans(self) -> Iterator[tuple[timedelta, timedelta]]:
+        """From when to when, since the midnight with which a week begins."""
+        begin, end = (_since_midnight(at) for at in (self.begins, self.ends))
+        length = end - begin if end > begin else end - begin + DAY
+        for day in self.days:
+            since = WEEKDAYS.index(day) * DAY + begin
+            yield since, since + length
+            if since + length > WEEK:
+                yield since - WEEK, since + length - WEEK
 
-    def _is_on(self, day: date) -> bool:
-        return WEEKDAYS[day.weekday()] in self.days
 
-    def end(self, wall: datetime) -> datetime | None:
-        """When it opens again, where it is closed at this time."""
-        for day in (wall.date(), wall.date() - DAY):
-            begin = datetime.combine(day, self.begins or time())
-            end = datetime.combine(day, self.ends or time())
-            end += DAY if end <= begin else timedelta()
-            if self._is_on(day) and begin <= wall < end:
-                return end
-        return None
+def _since_midnight(at: time | None) -> timedelta:
+    return timedelta() if at is None else datetime.combine(date.min, at) - datetime.combine(date.min, time())
 
 
 Entry = Annotated[Dates | Weekly, Field(discriminator="kind")]
@@ -148,21 +140,56 @@ def as_documents(entries: Entries) -> list[dict[str, Any]]:
     return [entry.model_dump(mode="json") for entry in entries]
 
 
-@dataclass(frozen=True, slots=True)
+T = TypeVar("T", datetime, timedelta)
+
+
+class _Spans(Generic[T]):
+    """Closed spans, found by bisection however many there are."""
+
+    def __init__(self, spans: Iterable[tuple[T, T, Dates | Weekly]]) -> None:
+        ordered = sorted(spans, key=lambda span: span[0])
+        self._begins: list[T] = [begin for begin, _, _ in ordered]
+        # The one of all that have begun that ends last covers a time, if any of them does.
+        self._last: list[tuple[T, Dates | Weekly]] = []
+        for _, end, entry in ordered:
+            is_later = not self._last or end > self._last[-1][0]
+            self._last.append((end, entry) if is_later else self._last[-1])
+        self._open_at: list[T] = [end for end, _ in self._last]
+        for index in range(len(ordered) - 2, -1, -1):
+            if self._begins[index + 1] <= self._open_at[index]:
+                self._open_at[index] = self._open_at[index + 1]
+
+    def covering(self, at: T) -> tuple[T, Dates | Weekly] | None:
+        """The entry of a span that covers this time, and when it, and all that follow without a pause, are over."""
+        index = bisect_right(self._begins, at) - 1
+        return (self._open_at[index], self._last[index][1]) if index >= 0 and at < self._last[index][0] else None
+
+
+@dataclass(frozen=True)
 class Closed:
     """What the calendars of a task say, and what becomes of a due time then."""
 
     entries: tuple[Dates | Weekly, ...]
     then: OnClosed = OnClosed.SKIP
-    _by_day: dict[date, tuple[Dates | Weekly, ...]] = field(default_factory=dict, compare=False, repr=False)
 
     def at(self, wall: datetime) -> Dates | Weekly | None:
         """Why it is closed at a time; None where it is open."""
-        return next((entry for entry in self._on(wall.date()) if entry.end(wall)), None)
+        found = self._covering(wall)
+        return None if found is None else found[1]
 
     def opens(self, wall: datetime) -> datetime:
-        """When what is closed at this time is over, as far as its first entry goes."""
-        return next((end for entry in self._on(wall.date()) if (end := entry.end(wall))), wall)
+        """When what is closed at this time is open again, as far as it is looked at: it is closed until then."""
+        begin, end = self._known_closed.get("last", (wall, wall))
+        if begin <= wall < end:
+            return end
+        end = wall
+        for _ in range(HOPS):
+            found = self._covering(end)
+            if found is None:
+                break
+            end = found[0]
+        self._known_closed["last"] = wall, end
+        return end
 
     def moved(self, wall: datetime) -> datetime | None:
         """Where a due time at which it is closed goes; None where it goes nowhere."""
@@ -170,9 +197,57 @@ class Closed:
             return None
         step = DAY if self.then is OnClosed.NEXT else -DAY
         days = (wall + number * step for number in range(1, MOVED_BY_AT_MOST + 1))
-        return next((day for day in days if self.at(day) is None), None)
+        return next(filter(self._is_open, days), None)
 
-    def _on(self, day: date) -> tuple[Dates | Weekly, ...]:
-        if day not in self._by_day:
-            self._by_day[day] = tuple(entry for entry in self.entries if entry.touches(day))
-        return self._by_day[day]
+    def _is_open(self, wall: datetime) -> bool:
+        """As `at`, remembered: the days around a due time are those around the next one as well."""
+        known = self._known_open.get(wall)
+        if known is None:
+            if len(self._known_open) >= KNOWN_AT_MOST:
+                self._known_open.clear()
+            known = self._known_open[wall] = self.at(wall) is None
+        return known
+
+    def _covering(self, wall: datetime) -> tuple[datetime, Dates | Weekly] | None:
+        week = datetime.combine(wall.date() - wall.weekday() * DAY, time())
+        weekly = self._weekly.covering(wall - week)
+        found = [
+            self._dates.covering(wall),
+            self._yearly(wall.year).covering(wall),
+            None if weekly is None else (week + weekly[0], weekly[1]),
+        ]
+        return max((each for each in found if each is not None), key=lambda each: each[0], default=None)
+
+    @cached_property
+    def _known_open(self) -> dict[datetime, bool]:
+        return {}
+
+    @cached_property
+    def _known_closed(self) -> dict[str, tuple[datetime, datetime]]:
+        """Since due times are looked at one after the other, what was found for one is right for the next."""
+        return {}
+
+    @cached_property
+    def _dates(self) -> _Spans[datetime]:
+        once = (entry for entry in self.entries if isinstance(entry, Dates) and not entry.yearly)
+        return _Spans((*entry.span(), entry) for entry in once)
+
+    @cached_property
+    def _weekly(self) -> _Spans[timedelta]:
+        weekly = (entry for entry in self.entries if isinstance(entry, Weekly))
+        return _Spans((begin, end, entry) for entry in weekly for begin, end in entry.spans())
+
+    @cached_property
+    def _yearly_entries(self) -> tuple[Dates, ...]:
+        return tuple(entry for entry in self.entries if isinstance(entry, Dates) and entry.yearly)
+
+    @cached_property
+    def _by_year(self) -> dict[int, _Spans[datetime]]:
+        return {}
+
+    def _yearly(self, year: int) -> _Spans[datetime]:
+        if year not in self._by_year:
+            # What began in the year before may reach into this one.
+            found = ((entry.span_in(each), entry) for entry in self._yearly_entries for each in (year - 1, year))
+            self._by_year[year] = _Spans((*span, entry) for span, entry in found if span is not None)
+        return self._by_year[year]

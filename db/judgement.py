@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from db.schedules import closing, in_words
+from db.schedule_words import in_words
+from db.schedules import closing
 from db.specs import AnyTask
 from db.states import ACTIVE_STATES, FINAL_STATES, Misfire, OnCrash, Outcome, Overlap, Reason, RunState, Trigger
 from db.testimony import (

@@ -14,10 +14,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from heapq import heappop, heappush
-from itertools import chain, islice
+from itertools import chain, islice, takewhile
 from zoneinfo import ZoneInfo, available_timezones
 
-from cron_descriptor import Options, get_description
 from croniter import croniter
 from croniter.croniter import CroniterBadDateError, CroniterError
 
@@ -34,14 +33,18 @@ ALIASES = {
     "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
 }
+MAX_CRON = 200
 MINUTE = timedelta(minutes=1)
-DST_LOOKAHEAD = timedelta(days=396)
-WARNINGS_LOOK_AT = 1000
 MOVED_A_DAY = 24
 """What is due more often than so is not moved to another day."""
 REACH = timedelta(days=MOVED_BY_AT_MOST + 1)
-JUMPS = 1000
-"""Closed times in a row, after which a schedule counts as closed for ever."""
+CLOSED_IN_A_ROW = 1000
+CLOSED_FOR = timedelta(days=5 * 366)
+"""After so many closed due times without an open one, or after this long, a schedule counts as closed for ever."""
+LEAP = 100
+"""Where due times move, a leap over what is closed is as much work as so many of them."""
+LAST_YEAR = 9990
+"""The calendar ends in 9999; what moves, or is closed, looks some days further."""
 UNITS = ((60, "minutes"), (24, "hours"), (31, "days"), (12, "months"), (7, "weekdays"), (60, "seconds"))
 """How many each field of an expression goes through before it begins again."""
 
@@ -92,6 +95,8 @@ def check_cron(expression: str) -> str:
         ScheduleError: it has another number of fields, is out of range, or never fires.
     """
     folded = " ".join(expression.split())
+    if len(folded) > MAX_CRON:
+        raise ScheduleError("cron", f"A cron expression has at most {MAX_CRON} characters.")
     if folded.startswith("@"):
         if folded.lower() not in ALIASES:
             raise ScheduleError("cron", f"Unknown alias {folded!r}. Use one of {', '.join(sorted(ALIASES))}.")
@@ -136,13 +141,25 @@ def check_movable(expression: str) -> None:
     Raises:
         ScheduleError: this is not.
     """
-    fields = croniter.expand(ALIASES.get(expression, expression))[0]
-    ranges = zip((fields[0], fields[1], fields[5] if len(fields) > 5 else [0]), (60, 24, 60), strict=True)
-    often = 1
-    for values, most in ranges:
-        often *= most if values == ["*"] else len(values)
-    if often > MOVED_A_DAY:
+    minutes, hours, seconds = (_count(expression, field) for field in ("minutes", "hours", "seconds"))
+    if minutes * hours * seconds > MOVED_A_DAY:
         raise ScheduleError("on_closed", f"What is due more than {MOVED_A_DAY} times a day can only be skipped.")
+
+
+def _count(expression: str, unit: str) -> int:
+    """How many values the field of this unit has."""
+    place, most = next((place, most) for place, (most, name) in enumerate(UNITS) if name == unit)
+    fields = croniter.expand(ALIASES.get(expression, expression))[0]
+    if place >= len(fields):
+        return 1
+    return most if "*" in fields[place] else len(fields[place])
+
+
+def by_minutes(schedule: Schedule) -> tuple[Schedule, int]:
+    """The schedule of the minutes in which this one is due, and how often it is in each: nobody counts seconds."""
+    if not isinstance(schedule, Cron) or len(fields := schedule.cron.split(" ")) < 6:
+        return schedule, 1
+    return replace(schedule, cron=" ".join(fields[:5])), _count(schedule.cron, "seconds")
 
 
 def due_times(
@@ -156,7 +173,7 @@ def due_times(
     else:
         # One microsecond before the start, because due times are later than `after` but not before the start.
         first = after if starts_at is None else max(after, starts_at - timedelta(microseconds=1))
-        times = _instants(schedule, first) if not _moves(schedule) else _and_moved(schedule, first)
+        times = _and_moved(schedule, first) if _moves(schedule) else _instants(schedule, first)
     for at in times:
         if ends_at is not None and at > ends_at:
             return
@@ -167,16 +184,25 @@ def due_times(
 def open_due_times(
     schedule: Schedule, *, after: datetime, starts_at: datetime | None = None, ends_at: datetime | None = None
 ) -> Iterator[datetime]:
-    """As `due_times`, without those at which a calendar is closed."""
-    jumps = 0
-    while jumps < JUMPS:
+    """As `due_times`, without those at which a calendar is closed.
+
+    It ends where the schedule counts as closed for ever, so that the work for the next one is bounded.
+    """
+    closed_in_a_row, closed_since = 0, None
+    while closed_in_a_row < CLOSED_IN_A_ROW:
         for at in due_times(schedule, after=after, starts_at=starts_at, ends_at=ends_at):
             if closing(schedule, at) is None:
-                jumps = 0
+                closed_in_a_row, closed_since = 0, None
                 yield at
                 continue
-            after, jumps = _end_of_closing(schedule, at), jumps + 1
-            break
+            closed_since = closed_since or at
+            closed_in_a_row += 1
+            after = _end_of_closing(schedule, at)
+            if after - closed_since > CLOSED_FOR or closed_in_a_row >= CLOSED_IN_A_ROW:
+                return
+            if _is_worth_a_leap(schedule, at, after):
+                closed_in_a_row += LEAP if _moves(schedule) else 0
+                break
         else:
             return
 
@@ -229,8 +255,13 @@ def _end_of_closing(schedule: Schedule, at: datetime) -> datetime:
     return max(at, end.astimezone(UTC) - timedelta(microseconds=1))
 
 
-def _moves(schedule: Cron) -> bool:
-    return schedule.closed is not None and schedule.closed.then is not OnClosed.SKIP
+def _is_worth_a_leap(schedule: Schedule, at: datetime, end: datetime) -> bool:
+    """Whether to begin anew at the end of what is closed; where due times move, it begins `REACH` before that."""
+    return end > at + (REACH if _moves(schedule) else timedelta())
+
+
+def _moves(schedule: Schedule) -> bool:
+    return isinstance(schedule, Cron) and schedule.closed is not None and schedule.closed.then is not OnClosed.SKIP
 
 
 def _and_moved(schedule: Cron, after: datetime) -> Iterator[datetime]:
@@ -254,7 +285,7 @@ def _and_moved(schedule: Cron, after: datetime) -> Iterator[datetime]:
 def _instants(schedule: Cron, after: datetime) -> Iterator[datetime]:
     zone, last = ZoneInfo(schedule.timezone), after.astimezone(UTC)
     walls = _wall_times(schedule.cron, _before(after, zone))
-    for at in _passes(walls, zone, every_hour=_is_every_hour(schedule.cron), fixed=_is_fixed_time(schedule.cron)):
+    for at in _passes(walls, zone, every_hour=_is_every_hour(schedule.cron), fixed=is_fixed_time(schedule.cron)):
         if at > last:
             last = at
             yield at
@@ -274,7 +305,7 @@ def _wall_times(cron: str, after: datetime) -> Iterator[datetime]:
     """The times, without a zone, that the expression matches. croniter finds them; its own zones lose due times."""
     matches = croniter(cron, after, ret_type=datetime, max_years_between_matches=NEVER_AFTER_YEARS)
     with suppress(CroniterBadDateError, ValueError, OverflowError):  # there is no such day, or the calendar has ended
-        yield from iter(partial(matches.get_next, datetime), None)
+        yield from takewhile(lambda wall: wall.year <= LAST_YEAR, iter(partial(matches.get_next, datetime), None))
 
 
 def _passes(walls: Iterator[datetime], zone: ZoneInfo, *, every_hour: bool, fixed: bool) -> Iterator[datetime]:
@@ -294,10 +325,10 @@ def _passes(walls: Iterator[datetime], zone: ZoneInfo, *, every_hour: bool, fixe
         if first == second:
             yield first
         elif not every_hour:  # the clock never shows it
-            yield _end_of_gap(second, first, zone) + timedelta(seconds=wall.second)
+            yield end_of_gap(second, first, zone) + timedelta(seconds=wall.second)
 
 
-def _end_of_gap(earlier: datetime, later: datetime, zone: ZoneInfo) -> datetime:
+def end_of_gap(earlier: datetime, later: datetime, zone: ZoneInfo) -> datetime:
     """The instant between these at which the clock has jumped, to the second."""
     before = earlier.astimezone(zone).utcoffset()
     seconds = range(int((later - earlier).total_seconds()) + 1)
@@ -312,94 +343,6 @@ def _is_every_hour(cron: str) -> bool:
     return ALIASES.get(cron, cron).split(" ")[1] in ("*", "*/1")
 
 
-def _is_fixed_time(cron: str) -> bool:
+def is_fixed_time(cron: str) -> bool:
     """Whether both minute and hour name clock times, as `30 2`, rather than a rhythm, as `*/15` or `* 2`."""
     return not any("*" in field or "/" in field for field in ALIASES.get(cron, cron).split(" ")[:2])
-
-
-def in_words(schedule: Schedule) -> str:
-    """The schedule as a person says it, with its zone, such as `Every day at 02:00, Europe/Berlin`."""
-    match schedule:
-        case Manual():
-            return "Only when started by hand"
-        case Once(at=at):
-            return f"Once, {at.astimezone(UTC):%a %d %b %Y, %H:%M:%S} UTC"
-        case Cron(cron=cron, timezone=timezone, closed=closed):
-            return f"{_cron_in_words(cron)}, {timezone}{f', {ON_CLOSED[closed.then]}' if closed else ''}"
-
-
-ON_CLOSED = {
-    OnClosed.SKIP: "not on closed days",
-    OnClosed.NEXT: "on the next open day where it is closed",
-    OnClosed.PREVIOUS: "on the last open day before where it is closed",
-}
-
-
-@lru_cache(maxsize=4096)
-def _cron_in_words(cron: str) -> str:
-    options = Options()
-    options.use_24hour_time_format = True
-    fields = ALIASES.get(cron, cron).split(" ")
-    if _steps_too_far(fields):
-        return cron
-    seconds_first = " ".join([fields[-1], *fields[:-1]] if len(fields) == 6 else fields)
-    try:
-        words = str(get_description(seconds_first.upper(), options))
-    except Exception:  # noqa: BLE001 - the words are a courtesy: any expression that fires is shown as it is
-        return cron
-    if fields[2:5] == ["*", "*", "*"] and words.startswith("At ") and ":" in words and "," not in words:
-        return f"Every day at {words.removeprefix('At ')}"
-    return words
-
-
-def warnings(schedule: Schedule, *, now: datetime) -> list[str]:
-    """What may surprise about this schedule within the next 13 months, in sentences; the first four of each kind."""
-    if isinstance(schedule, Once):
-        return ["This moment has passed."] if schedule.at <= now else []
-    if isinstance(schedule, Manual):
-        return []
-    return [*_clock_warnings(schedule, now=now), *_closed_warnings(schedule, now=now)]
-
-
-def _closed_warnings(schedule: Cron, *, now: datetime) -> list[str]:
-    if schedule.closed is None:
-        return []
-    upcoming = islice(due_times(schedule, after=now, ends_at=now + DST_LOOKAHEAD), WARNINGS_LOOK_AT)
-    return list(islice((_closed_in_words(schedule, at) for at in upcoming if closing(schedule, at) is not None), 4))
-
-
-def _closed_in_words(schedule: Cron, at: datetime) -> str:
-    zone = ZoneInfo(schedule.timezone)
-    name, moved = closing(schedule, at), moved_to(schedule, at)
-    why = f"closed ({name})" if name else "closed"
-    what = f"it runs on {moved.astimezone(zone):%a %d %b %Y} instead" if moved else "it does not run"
-    return f"{at.astimezone(zone):%a %d %b %Y, %H:%M}: {why}, {what}."
-
-
-def _clock_warnings(schedule: Cron, *, now: datetime) -> list[str]:
-    fields = ALIASES.get(schedule.cron, schedule.cron).split(" ")
-    if not _is_fixed_time(schedule.cron):
-        return _steps_too_far(fields)
-    zone = ZoneInfo(schedule.timezone)
-    expected = due_times(replace(schedule, closed=None), after=now, ends_at=now + DST_LOOKAHEAD)
-    upcoming = (at for at in islice(expected, WARNINGS_LOOK_AT) if closing(schedule, at) is None)
-    sentences = (_clock_change(schedule.cron, at.astimezone(zone)) for at in upcoming)
-    return list(islice(filter(None, sentences), 4))
-
-
-def _steps_too_far(fields: list[str]) -> list[str]:
-    """A sentence for each step, such as `*/90` of minutes, that its field begins again before."""
-    return [
-        f"{field} counts within {most} {unit} and then begins again: it is no rhythm of {step} {unit}."
-        for field, (most, unit) in zip(fields, UNITS, strict=False)
-        if (step := field.rpartition("/")[2]) != field and int(step) > most
-    ]
-
-
-def _clock_change(cron: str, local: datetime) -> str:
-    """A sentence where the change of the clock moves or repeats this due time, else nothing."""
-    if local.replace(fold=1).utcoffset() != local.replace(fold=0).utcoffset():
-        return f"{local:%a %d %b %Y}: {local:%H:%M} comes twice, it runs on the first pass only."
-    if not croniter.match(cron, local.replace(tzinfo=None)):
-        return f"{local:%a %d %b %Y}: the clock jumps over this time, it runs at {local:%H:%M}, the next valid instant."
-    return ""

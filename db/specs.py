@@ -18,6 +18,7 @@ from pydantic_core import PydanticCustomError
 from db.actions import FlowAction, HttpAction, PythonAction, ShellAction
 from db.closures import MAX_ENTRIES, Closed, Entries, OnClosed
 from db.schedules import (
+    MAX_CRON,
     Cron,
     Manual,
     Once,
@@ -53,7 +54,7 @@ class CronSchedule(Strict):
     """Due whenever the expression matches the wall clock of the time zone."""
 
     kind: Literal["cron"] = "cron"
-    cron: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(without_nul)]
+    cron: Annotated[str, Field(min_length=1, max_length=MAX_CRON), AfterValidator(without_nul)]
     """Five fields, or six with seconds last, or an alias such as `@daily`."""
     timezone: Annotated[str, Field(max_length=100), AfterValidator(without_nul)] = "UTC"
     calendars: Annotated[

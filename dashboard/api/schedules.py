@@ -12,7 +12,8 @@ from dashboard.context import now
 from db import calendars
 from db.access import Role
 from db.engine import Catalogue
-from db.schedules import in_words, next_due_times, warnings
+from db.schedule_words import NEVER_OPEN, in_words, warnings
+from db.schedules import Cron, next_due_times
 
 
 def schedule_routes(catalogue: Catalogue) -> APIRouter:
@@ -29,12 +30,10 @@ def schedule_routes(catalogue: Catalogue) -> APIRouter:
         at = now()
         with catalogue.transaction() as session:
             schedule = calendars.schedule_followed_by(session, body.schedule).value()
-        previewed = answers.Previewed(
-            words=in_words(schedule),
-            due_times=next_due_times(schedule, after=_just_before(body.from_at) or at, count=body.count),
-            warnings=warnings(schedule, now=at),
-        )
-        return answers.send(previewed)
+        due_times = next_due_times(schedule, after=_just_before(body.from_at) or at, count=body.count)
+        is_never_open = not due_times and isinstance(schedule, Cron) and schedule.closed is not None
+        said = [*([NEVER_OPEN] if is_never_open else []), *warnings(schedule, now=at)]
+        return answers.send(answers.Previewed(words=in_words(schedule), due_times=due_times, warnings=said))
 
     return router
 

@@ -19,7 +19,7 @@ from dashboard.viewer import viewer_zone
 from db import overview
 from db.access import Role
 from db.notifications import Topic
-from db.schedules import in_words
+from db.schedule_words import in_words
 from db.specs import schedule_of
 from db.states import Outcome
 from db.tables import Run

@@ -1,5 +1,6 @@
 """Calendars over REST."""
 
+from time import process_time
 from typing import Any
 
 import pytest
@@ -107,3 +108,27 @@ def test_an_ics_file_is_read_and_nothing_is_kept(api: TestClient) -> None:
     assert api.get("/calendars").json() == {"items": []}
     wrong = api.post("/calendars/read-ics", json={"text": "nothing"})
     assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (422, "text")
+
+
+@pytest.mark.parametrize("then", ["skip", "next", "previous"])
+def test_what_is_never_open_is_told_soon_and_is_no_task(api: TestClient, then: str) -> None:
+    made(api, {"kind": "weekly", "days": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]})
+    hourly = NIGHTLY | {"cron": "0 * * * *", "on_closed": then}
+    begun = process_time()
+    previewed = api.post("/schedules/preview", json={"schedule": hourly, "count": 100}).json()
+    refused = api.post("/tasks", json=document(schedule=hourly))
+    assert process_time() - begun < 5
+    assert (previewed["due_times"], previewed["warnings"][0]) == ([], "Its calendars are closed whenever it is due.")
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "schedule")
+
+
+def test_a_task_whose_calendar_closes_everything_is_still_listed_and_can_be_edited(api: TestClient) -> None:
+    made(api, EVE)
+    task = created(api, schedule=NIGHTLY | {"on_closed": "next"})
+    all_week = {"kind": "weekly", "days": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]}
+    closed = api.put("/calendars/holidays", json={"entries": [all_week]}, headers={"If-Match": '"1"'})
+    assert closed.status_code == 200, closed.text
+    listed = api.get("/tasks").json()["items"]
+    assert [(each["id"], each["next_due_at"]) for each in listed] == [(task["id"], None)]
+    assert api.put("/calendars/holidays", json={"entries": []}, headers={"If-Match": '"2"'}).status_code == 200
+    assert api.get(f"/tasks/{task['id']}").json()["next_due_at"] is not None

@@ -68,3 +68,8 @@ def test_due_times_end_with_the_calendar(shared_api: TestClient) -> None:
     found = preview(shared_api, rare, count=100, **{"from": "9000-01-01T00:00:00Z"})["due_times"]
     assert 1 < len(found) < 100
     assert found[-1] < "9999"
+
+
+@pytest.mark.parametrize("cron", ["*/15,7 * * * *", "0 */90,1-2/1 * * *", "* * * * *,mon", "*,5 * * * *"])
+def test_a_step_before_a_list_is_told_and_shown(shared_api: TestClient, cron: str) -> None:
+    assert len(preview(shared_api, BERLIN | {"cron": cron})["due_times"]) == 10

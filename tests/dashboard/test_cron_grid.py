@@ -1,13 +1,15 @@
 """A cron expression and its grid say the same."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dashboard.cron_grid import FIELDS, RANGES, CronGrid, labels, read
-from db.schedules import Cron, check_cron, next_due_times
+from db.schedules import Cron, ScheduleError, check_cron, next_due_times
+from tests.crons import EXPRESSIONS
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 SOME = {field: st.frozensets(st.sampled_from(RANGES[field]), max_size=len(RANGES[field]) - 1) for field in FIELDS}
@@ -53,3 +55,12 @@ def test_choosing_all_is_choosing_none() -> None:
     assert CronGrid().having("hours", range(24)) == CronGrid()
     assert CronGrid().having("hours", [3, 99]).cron() == "* 3 * * *"
     assert [word for _, word in labels("weekdays")][::6] == ["Mon", "Sun"]
+
+
+@given(EXPRESSIONS)
+@example("*,7 * * * *,mon")
+@example("5,* */15,7 * * 1")
+def test_any_expression_is_read_or_is_none_of_a_grid(expression: str) -> None:
+    with suppress(ScheduleError):
+        grid = read(check_cron(expression))
+        assert grid is None or grid == read(check_cron(grid.cron()))

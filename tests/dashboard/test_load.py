@@ -1,6 +1,7 @@
 """The load ahead adds up."""
 
 from datetime import UTC, datetime, timedelta
+from time import thread_time
 
 from dashboard.load import UNKNOWN_SECONDS, load
 from db.load import Alone, Shared
@@ -45,3 +46,13 @@ def test_one_shots_and_bounds_count_for_themselves() -> None:
     found = load([], [Alone(once, 7.0), Alone(bounded, None)], begin=BEGIN, end=END)
     assert [at.hour for at in sorted(found.starts)] == [0, 1, 2, 5]
     assert found.work_seconds[BEGIN + timedelta(hours=5)] == 7
+
+
+def test_a_week_of_every_second_is_counted_soon() -> None:
+    begun = thread_time()
+    every_second = {**SPEC, "schedule": {"kind": "cron", "cron": "* * * * * *", "timezone": "UTC"}}
+    until = BEGIN + timedelta(days=7)
+    bounded = Alone(every_second | {"ends_at": until.isoformat()}, 1.0)
+    found = load([Shared("* * * * * *", "Europe/Berlin", 1, 1.0)], [bounded], begin=BEGIN, end=until)
+    assert sum(found.starts.values()) == 2 * 7 * 24 * 3600
+    assert thread_time() - begun < 10

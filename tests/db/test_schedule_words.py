@@ -5,7 +5,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from db.schedules import Cron, Manual, Once, in_words, warnings
+from db.schedule_words import in_words, warnings
+from db.schedules import Cron, Manual, Once
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 
