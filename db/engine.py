@@ -66,6 +66,8 @@ class Catalogue:
             pool_timeout=POOL_TIMEOUT_SECONDS,
             # The connection that was used last has its plans.
             pool_use_lifo=True,
+            # What a statement was given is nothing for an exception's text, and so for a log.
+            hide_parameters=True,
             # Whoever makes the same statements makes them again when the connection was lost.
             pool_pre_ping=not same_statements,
         )

@@ -9,7 +9,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, ExcInfo, Processor
+
+from db import tracebacks
 
 FORMAT = "DUETIME_LOG_FORMAT"
 JSON = "json"
@@ -38,9 +40,20 @@ def _formatter(*, as_json: bool) -> structlog.stdlib.ProcessorFormatter:
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        *([structlog.processors.format_exc_info] if as_json else []),
+        structlog.processors.ExceptionRenderer(_traceback),
+        _shortened,
     ]
-    last: Processor = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=False)
+    # Its own way to show an exception would show the values of variables, secrets among them.
+    plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    last: Processor = structlog.processors.JSONRenderer() if as_json else plain
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last]
     )
+
+
+def _traceback(exc_info: ExcInfo) -> str:
+    return tracebacks.bounded(exc_info[1])
+
+
+def _shortened(_logger: object, _method: str, event: EventDict) -> EventDict:
+    return {**event, "event": tracebacks.shortened(str(event.get("event", "")), tracebacks.CHARACTERS)}

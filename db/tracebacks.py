@@ -1,0 +1,63 @@
+"""Tracebacks as they are logged: never with the values of variables, and of a bounded size, whatever was raised."""
+
+import traceback
+from collections.abc import Iterator
+
+FRAMES = 15
+"""Of the last ones, of each exception."""
+CAUSES = 5
+INNER, DEPTH = 3, 2
+"""Exceptions of a group that are shown, and groups within groups."""
+CHARACTERS = 8_000
+MESSAGE = 2_000
+BECAUSE = "\nThe cause of that:\n\n"
+MEANWHILE = "\nRaised while this was handled:\n\n"
+
+
+def bounded(error: BaseException) -> str:
+    """The exception with where it was raised and its causes, the last first."""
+    return shortened("".join(_chain(error)).rstrip(), CHARACTERS)
+
+
+def _chain(error: BaseException) -> Iterator[str]:
+    cause: BaseException | None = error
+    seen = set[int]()
+    while cause is not None and id(cause) not in seen and len(seen) < CAUSES:
+        seen.add(id(cause))
+        yield from _one(cause)
+        explicit, implicit = cause.__cause__, None if cause.__suppress_context__ else cause.__context__
+        cause = explicit or implicit
+        if cause is not None:
+            yield BECAUSE if explicit else MEANWHILE
+
+
+def _one(error: BaseException, depth: int = 0) -> Iterator[str]:
+    if error.__traceback__ is not None:
+        yield "Traceback (the last of its calls):\n"
+        yield from traceback.format_tb(error.__traceback__, limit=-FRAMES)
+    yield f"{message(error)}\n"
+    if isinstance(error, BaseExceptionGroup) and depth < DEPTH:
+        for number, inner in enumerate(error.exceptions[:INNER], start=1):
+            yield f"\n{number} of the {len(error.exceptions)} in it:\n\n"
+            yield from _one(inner, depth + 1)
+
+
+def message(error: BaseException) -> str:
+    """The name of the exception and what it says."""
+    # `traceback` would look into all exceptions of a group, whose number may be astronomical.
+    kind = type(error)
+    module = "" if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}."
+    name = f"{module}{kind.__qualname__}"
+    try:
+        said = str(error)
+    except Exception as unsayable:  # noqa: BLE001 - whatever its own code raises
+        said = f"(its text cannot be made: {type(unsayable).__name__})"
+    notes = [str(note) for note in getattr(error, "__notes__", ())[:INNER]]
+    return shortened("\n".join([f"{name}: {said}" if said else name, *notes]), MESSAGE)
+
+
+def shortened(text: str, length: int) -> str:
+    """The beginning and the end of a text that is longer."""
+    if len(text) <= length:
+        return text
+    return f"{text[: length // 2]}\n… ({len(text) - length:,} characters) …\n{text[len(text) - length // 2 :]}"
