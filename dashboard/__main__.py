@@ -11,12 +11,13 @@ import uvicorn
 from sqlalchemy.exc import ProgrammingError
 
 from dashboard.asgi import create_app
-from dashboard.binding import PASSWORD, PUBLISHED_ON, UnsafeBinding, check_binding, is_loopback
+from dashboard.binding import PASSWORD, PUBLISHED_ON, UnsafeBinding, check_binding
 from dashboard.context import catalogue
 from dashboard.live import hub
 from dashboard.provider import Provider
 from db import accounts, journal
 from db.errors import CatalogueUnavailable
+from db.hosts import is_loopback
 
 log = logging.getLogger("dashboard")
 

@@ -1,9 +1,9 @@
 """Where the dashboard may listen: not where others reach it, unless it can tell them apart. Pure."""
 
 from collections.abc import Mapping
-from ipaddress import ip_address
 
 from db.access import MIN_PASSWORD
+from db.hosts import is_loopback
 
 PASSWORD = "DUETIME_PASSWORD"  # noqa: S105 - the name of the variable
 PROVIDER = "DUETIME_OIDC_ISSUER"
@@ -31,15 +31,3 @@ def check_binding(host: str, environ: Mapping[str, str], *, has_way_in: bool) ->
             f"Whoever reaches {reached_at or 'every address'} could run any command here. Make an admin with `duetime "
             f"account add`, set {PASSWORD} to at least {MIN_PASSWORD} characters, or listen on 127.0.0.1."
         )
-
-
-def is_loopback(host: str) -> bool:
-    return host.lower() == "localhost" or (is_address(host) and ip_address(host).is_loopback)
-
-
-def is_address(name: str) -> bool:
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True

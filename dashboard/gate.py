@@ -1,13 +1,11 @@
 """The gate: lets in nothing that comes from elsewhere by way of a browser, and nobody whom the doorman does not know.
 
-A page on the web can make its reader's browser send requests to a scheduler on the reader's own machine. Such a request
-shows by its Host, when a name was made to point here, or by its Origin.
+What comes from elsewhere shows by its Host and its Origin: see db.hosts.
 """
 
 import asyncio
 import os
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlencode, urlsplit
 
@@ -16,7 +14,7 @@ from starlette.datastructures import Headers
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dashboard.binding import PASSWORD, PUBLISHED_ON, is_address, is_loopback
+from dashboard.binding import PASSWORD, PUBLISHED_ON
 from dashboard.doorman import Denied, Doorman
 from dashboard.headers import NOTHING_ELSE, DefaultHeaders
 from dashboard.live import Hub, Subscription
@@ -24,6 +22,7 @@ from dashboard.problems import problem
 from db import audit
 from db.access import Visitor
 from db.errors import CatalogueUnavailable
+from db.hosts import HEADERS, Hosts, is_loopback, refusal
 from db.notifications import Topic
 
 ALLOWED_HOSTS = "DUETIME_ALLOWED_HOSTS"
@@ -41,42 +40,26 @@ LONG_PATHS = frozenset({"/api/events"})
 RETRY_AFTER_SECONDS = 5
 RECHECKED = 60.0
 """Seconds after which it is looked again whether a listener may stay, should a hint have been lost."""
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 POLICY_VIOLATION = 1008
-HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "X-Frame-Options": "DENY",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
-
-_EVERY_ADDRESS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - these are what is refused without a password
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
-_PORTS = {"http": 80, "https": 443}
-_AUTHORITY = re.compile(r"([a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?")
-_ORIGIN = re.compile(r"(https?)://(.+)")
 
 
 @dataclass(frozen=True, slots=True)
 class GateSettings:
     """Under which names the dashboard is reached, and the password, if there is one."""
 
-    host: str
-    port: int
-    allowed: frozenset[tuple[str, int | None]] = frozenset()
-    """More names, each with its port; without one for the standard ports and ours."""
+    hosts: Hosts
     password: str = field(default="", repr=False)
     public_url: str = ""
 
     @property
     def is_private(self) -> bool:
         """Whether nobody but this machine reaches it."""
-        return is_loopback(self.host)
+        return is_loopback(self.hosts.host)
 
     @property
     def cookie_name(self) -> str:
         """Cookies know no ports: two systems on one machine must not overwrite each other's."""
-        return f"duetime_{self.port}"
+        return f"duetime_{self.hosts.port}"
 
     @classmethod
     def from_environment(cls, host: str, port: int, environ: Mapping[str, str] = os.environ) -> "GateSettings":
@@ -87,55 +70,9 @@ class GateSettings:
         """
         reached_at = environ.get(PUBLISHED_ON) or host
         public_url = environ.get(PUBLIC_URL, "").rstrip("/")
-        names = [*environ.get(ALLOWED_HOSTS, "").split(","), _authority_of(public_url)]
-        return cls(reached_at, port, allowed_hosts(names), environ.get(PASSWORD, ""), public_url)
-
-    def admits(self, authority: str, *, default_port: int) -> bool:
-        """Whether `name:port`, as in a Host or an Origin, is one of ours."""
-        found = _AUTHORITY.fullmatch(authority.lower())
-        if found is None:
-            return False
-        name, port = found[1], int(found[2] or default_port)
-        if (name, port) in self.allowed or (port == self.port and self._is_own(name)):
-            return True
-        return (name, None) in self.allowed and port in (80, 443, self.port)
-
-    def _is_own(self, name: str) -> bool:
-        if name in _LOOPBACK or name.strip("[]") == self.host.lower():
-            return True
-        # No name can be made to point here when it is an address itself.
-        return self.host in _EVERY_ADDRESS and is_address(name.strip("[]"))
-
-
-def allowed_hosts(names: Iterable[str]) -> frozenset[tuple[str, int | None]]:
-    """The names and ports in `["duetime.example.org", "10.0.0.7:8080"]`.
-
-    Raises:
-        ValueError: one is none.
-    """
-    found = set()
-    for name in filter(None, (name.strip() for name in names)):
-        match = _AUTHORITY.fullmatch(name.lower())
-        if match is None:
-            raise ValueError(f"{ALLOWED_HOSTS} has {name!r}. Write names such as duetime.example.org or 10.0.0.7:8080.")
-        found.add((match[1], int(match[2]) if match[2] else None))
-    return frozenset(found)
-
-
-def refusal(scope: Scope, settings: GateSettings) -> str:
-    """Why a request is not let in, to be told; nothing where it is. Pure."""
-    headers = Headers(scope=scope)
-    hosts, origin = headers.getlist("host"), headers.get("origin")
-    if len(hosts) != 1 or not settings.admits(hosts[0], default_port=settings.port):
-        return f"The host {' and '.join(hosts)!r} is not known here. Name it in {ALLOWED_HOSTS} if it is ours."
-    if origin is not None and not _is_ours(origin, settings):
-        return f"Requests from pages of {origin} are refused. Name their host in {ALLOWED_HOSTS} if it is ours."
-    if scope["type"] == "websocket":
-        return "A browser says from where it opens a websocket." if origin is None and _is_browser(headers) else ""
-    site = headers.get("sec-fetch-site", "none")
-    if scope["method"] not in SAFE_METHODS and site not in ("same-origin", "none"):
-        return "Requests from pages of other sites are refused."
-    return ""
+        names = [*environ.get(ALLOWED_HOSTS, "").split(","), urlsplit(public_url).netloc]
+        hosts = Hosts.named(reached_at, port, names, variable=ALLOWED_HOSTS)
+        return cls(hosts, environ.get(PASSWORD, ""), public_url)
 
 
 class Gate:
@@ -153,7 +90,7 @@ class Gate:
         await self._guarded({**scope, "headers": headers}, receive, send)
 
     async def _guard(self, scope: Scope, receive: Receive, send: Send) -> None:
-        why = refusal(scope, self._settings)
+        why = refusal(scope, self._settings.hosts)
         if why:
             await _turn_away(problem(403, why, kind="foreign-request"), scope, receive, send)
             return
@@ -276,16 +213,3 @@ async def _turn_away(answer: Response, scope: Scope, receive: Receive, send: Sen
         return
     answer.headers["Content-Security-Policy"] = NOTHING_ELSE
     await answer(scope, receive, send)
-
-
-def _is_ours(origin: str, settings: GateSettings) -> bool:
-    found = _ORIGIN.fullmatch(origin.lower())
-    return found is not None and settings.admits(found[2], default_port=_PORTS[found[1]])
-
-
-def _authority_of(url: str) -> str:
-    return urlsplit(url).netloc if url else ""
-
-
-def _is_browser(headers: Headers) -> bool:
-    return "sec-fetch-site" in headers or headers.get("user-agent", "").startswith("Mozilla/")

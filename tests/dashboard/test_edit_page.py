@@ -46,7 +46,7 @@ def shared(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
     """The catalogue of the test is that of the pages."""
     monkeypatch.setenv(DATABASE_URL, catalogue.url)
     context.catalogue.cache_clear()
-    doorman.post(doorman_of(catalogue, Hub(catalogue.url), GateSettings("127.0.0.1", 3000)))
+    doorman.post(doorman_of(catalogue, Hub(catalogue.url), GateSettings.from_environment("127.0.0.1", 3000, {})))
     yield catalogue
     context.catalogue().close()
     context.catalogue.cache_clear()
