@@ -1,6 +1,7 @@
 """What is made once and kept in a file that only its owner may read: keys and passwords of the system's own."""
 
 import base64
+import json
 import os
 import secrets
 from collections.abc import Callable
@@ -33,3 +34,10 @@ def password() -> str:
 def prefect_auth() -> str:
     """Name and password, as Prefect's auth string has them."""
     return f"duetime:{secrets.token_urlsafe(24)}"
+
+
+def prefect_profile(auth: str) -> str:
+    """A profile of Prefect's, by which its server asks for this string, and its clients have it."""
+    string = json.dumps(auth)  # which is one of TOML's, too
+    names = ("PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING")
+    return "\n".join(['active = "duetime"', "[profiles.duetime]", *(f"{name} = {string}" for name in names)])

@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from cli.settings import Settings, for_prefect, prefect_database
+from dashboard.binding import PASSWORD, PROVIDER
 
 # Of the environment of whoever starts the system; the rest may hold keys that are nobody's business here.
 INHERITED = frozenset(
@@ -38,9 +39,10 @@ SERVER = {
 
 
 SECRET_KEYS, SECRET_KEY_FILE = "DUETIME_SECRET_KEYS", "DUETIME_SECRET_KEY_FILE"
-PREFECT_AUTH = "DUETIME_PREFECT_AUTH"
-"""`user:password`, which Prefect's server asks for where it is set."""
-
+PREFECT_AUTH, PREFECT_AUTH_FILE = "DUETIME_PREFECT_AUTH", "DUETIME_PREFECT_AUTH_FILE"
+"""`user:password`, which Prefect's server asks for, and where people find it, unless they chose it themselves."""
+PREFECT_HOSTS = "DUETIME_PREFECT_HOSTS"
+"""More names under which Prefect's server is reached."""
 
 WORKER_PASSWORD_FILE, WORKER_URL = "DUETIME_WORKER_PASSWORD_FILE", "DUETIME_WORKER_DATABASE_URL"
 """The password of the workers' role in PostgreSQL, and the catalogue's address as workers come to it."""
@@ -92,6 +94,7 @@ def parts(settings: Settings, catalogue_url: str, environ: Mapping[str, str]) ->
     client = plain | CLIENT | _home(settings) | {"PREFECT_API_URL": f"{settings.prefect_url}/api"}
     client |= _auth("PREFECT_API_AUTH_STRING", environ)
     server = _server(settings, catalogue_url) | _auth("PREFECT_SERVER_API_AUTH_STRING", environ)
+    server |= _guard(catalogue_url, environ)
     catalogue = {"DUETIME_DATABASE_URL": catalogue_url}
     reconciler = {"DUETIME_PUBLIC_URL": settings.url} | _of_reconciler(environ)
     return [
@@ -112,6 +115,16 @@ def _of_workers(environ: Mapping[str, str]) -> dict[str, str]:
     """What a person may turn off in the workers, and what opens secrets."""
     names = ("DUETIME_ACCELERATOR", SECRET_KEYS, SECRET_KEY_FILE, *ADDRESSES)
     return {name: environ[name] for name in names if name in environ}
+
+
+def _guard(catalogue_url: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """What Prefect's guard has to know: names, and where to ask whether people have accounts.
+
+    Nowhere, and then it always asks for the string, where people have to sign in all the same, or chose a string.
+    """
+    names = {PREFECT_HOSTS: environ[PREFECT_HOSTS]} if PREFECT_HOSTS in environ else {}
+    may_be_open = environ.get(PREFECT_AUTH_FILE) and not any(environ.get(name) for name in (PASSWORD, PROVIDER))
+    return names | ({"DUETIME_DATABASE_URL": catalogue_url} if may_be_open else {})
 
 
 def _auth(variable: str, environ: Mapping[str, str]) -> dict[str, str]:
@@ -138,7 +151,7 @@ def _server(settings: Settings, catalogue_url: str) -> dict[str, str]:
     address = {"PREFECT_SERVER_API_HOST": "127.0.0.1", "PREFECT_SERVER_API_PORT": str(settings.prefect_port)}
     database = _databases(settings, catalogue_url)["DUETIME_PREFECT_DATABASE_URL"]
     own = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": for_prefect(database)}
-    return SERVER | _home(settings) | address | own | {"PREFECT_UI_API_URL": f"{settings.prefect_url}/api"}
+    return SERVER | _home(settings) | address | own | {"PREFECT_UI_API_URL": "/api"}
 
 
 def _door(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:

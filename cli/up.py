@@ -11,6 +11,7 @@ from cli.doors import invitation, there_is_an_admin
 from cli.kept import fernet_key, kept, password, prefect_auth
 from cli.parts import (
     PREFECT_AUTH,
+    PREFECT_AUTH_FILE,
     SECRET_KEY_FILE,
     SECRET_KEYS,
     WORKER_PASSWORD_FILE,
@@ -92,8 +93,8 @@ class _System:
         workers = self._workers(catalogue_url)
         self._supervisor.run_to_end(migrations(self._settings, catalogue_url, {**self._environ, **workers}))
         _check_binding(self._settings, self._environ, has_way_in=there_is_an_admin(catalogue_url))
-        self._invite(catalogue_url)
-        everything = parts(self._settings, catalogue_url, {**self._environ, **workers, **self._kept(catalogue_url)})
+        self._tell_of_doors(catalogue_url)
+        everything = parts(self._settings, catalogue_url, {**self._environ, **workers, **self._kept()})
         awaited = arrivals(catalogue_url, self._environ, since=datetime.now(UTC))
         self._readiness.tell(f"starting {', '.join(part.name for part in everything)}")
         self._supervisor.keep([*everything, awaited])
@@ -107,26 +108,27 @@ class _System:
         url = url_of(catalogue_url, role=role_of(catalogue_url), password=kept_password)
         return {WORKER_PASSWORD_FILE: file, WORKER_URL: url}
 
-    def _kept(self, catalogue_url: str) -> dict[str, str]:
+    def _kept(self) -> dict[str, str]:
         """The keys that this folder keeps, where the environment has none."""
         found = {}
         if not any(name in self._environ for name in (SECRET_KEYS, SECRET_KEY_FILE)):
             kept(self._folder.secret_keys, fernet_key)
             found[SECRET_KEY_FILE] = os.fspath(self._folder.secret_keys)
-        if PREFECT_AUTH not in self._environ and self._people_sign_in(catalogue_url):
-            # Who has to sign in here could do all without it there.
+        if not self._environ.get(PREFECT_AUTH):
             found[PREFECT_AUTH] = kept(self._folder.prefect_auth, prefect_auth)
-            say(f"Prefect asks for what {self._folder.prefect_auth} has, because people have to sign in here")
+            found[PREFECT_AUTH_FILE] = os.fspath(self._folder.prefect_auth)
         return found
 
     def _people_sign_in(self, catalogue_url: str) -> bool:
         by_environment = any(self._environ.get(name) for name in (PASSWORD, PROVIDER))
         return by_environment or there_is_an_admin(catalogue_url)
 
-    def _invite(self, catalogue_url: str) -> None:
-        """Tells of the way to accounts, where there are none and nobody has to sign in."""
-        token = None if self._people_sign_in(catalogue_url) else invitation(catalogue_url)
-        if token is not None:
+    def _tell_of_doors(self, catalogue_url: str) -> None:
+        """Where people sign in: what Prefect asks for. Where they do not: the way to accounts."""
+        if self._people_sign_in(catalogue_url):
+            asked = PREFECT_AUTH if self._environ.get(PREFECT_AUTH) else self._folder.prefect_auth
+            say(f"Prefect asks for the string in {asked}, because people have to sign in here")
+        elif (token := invitation(catalogue_url)) is not None:
             say(f"Nobody has to sign in here. To change that, once: {self._settings.url}/sign-in/first?link={token}")
 
     def _start_postgres(self) -> str:

@@ -5,23 +5,39 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from flows import prefect_app
 from tests.conftest import FreshDatabase
 from tests.system import free_port
 from tests.waiting import wait_until
 
+AUTH = "duetime:the string of tests"
+"""What the server asks for while people have to sign in."""
 
-def create_app() -> FastAPI:
+
+class Accounts:
+    """There are some while the server's folder has a file of this name."""
+
+    FILE = "people-have-accounts"
+
+    def __init__(self, _ask: object) -> None:
+        self._file = Path(os.environ["PREFECT_HOME"]) / self.FILE
+
+    async def there_are_any(self) -> bool:
+        return self._file.exists()
+
+
+def create_app() -> ASGIApp:
     """Our application, in a process that gives way to nobody: not to tests that have nothing to do with it either."""
-    with patch("flows.prefect_app.give_way"):
+    with patch("flows.prefect_app.give_way"), patch("flows.prefect_app.Accounts", Accounts):
         return prefect_app.create_app()
 
 
@@ -59,6 +75,7 @@ class PrefectServer:
         address = self.database_url.replace("postgresql://", "postgresql+asyncpg://", 1)
         environment = self.environment | {
             "PREFECT_SERVER_DATABASE_CONNECTION_URL": address,
+            "PREFECT_SERVER_API_AUTH_STRING": AUTH,
             "PREFECT_SERVER_API_HOST": "127.0.0.1",
             "PREFECT_SERVER_API_PORT": str(self.port),
             "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
@@ -79,6 +96,16 @@ class PrefectServer:
             return httpx.get(f"{self.url}/ready", timeout=5).is_success
         except httpx.TransportError:
             return False
+
+    @contextmanager
+    def with_accounts(self) -> Iterator[None]:
+        """People have to sign in meanwhile."""
+        file = self.home / Accounts.FILE
+        file.touch()
+        try:
+            yield
+        finally:
+            file.unlink()
 
     def stop(self) -> None:
         """At once: what it holds is in its database."""

@@ -61,6 +61,24 @@ def test_nobody_inherits_a_key_and_each_is_told_only_its_own() -> None:
     }
 
 
+def test_prefect_asks_the_catalogue_for_accounts_only_where_it_may_do_without_the_string() -> None:
+    alone = {"DUETIME_PREFECT_AUTH": "duetime:kept", "DUETIME_PREFECT_AUTH_FILE": "/data/prefect-auth"}
+    for environ, may_be_open in (
+        (alone, True),
+        (alone | {"DUETIME_PASSWORD": "door-key"}, False),
+        (alone | {"DUETIME_OIDC_ISSUER": "https://id.example"}, False),
+        ({"DUETIME_PREFECT_AUTH": "duetime:chosen"}, False),
+    ):
+        prefect = parts(settings(), CATALOGUE, environ)[0]
+        assert told(prefect, CATALOGUE) == may_be_open
+        assert prefect.environment["PREFECT_SERVER_API_AUTH_STRING"] == environ["DUETIME_PREFECT_AUTH"]
+
+
+def test_further_names_of_prefect_are_for_its_guard() -> None:
+    found = parts(settings(), CATALOGUE, {"DUETIME_PREFECT_HOSTS": "prefect.example"})
+    assert [part.name for part in found if told(part, "prefect.example")] == ["prefect", "dashboard"]
+
+
 def test_a_part_that_is_shown_does_not_show_its_keys() -> None:
     assert not any("key" in repr(part) for part in named().values())
 

@@ -55,12 +55,15 @@ class Journey:
 
     def no_password_is_in_a_container_s_configuration_and_none_of_ours_is_root(self) -> None:
         password = self.engine.compose("exec", "-T", "reconciler", "cat", "/secrets/password").strip()
-        assert len(password) >= 32, f"a password of {len(password)} characters"
+        for kept in (password, self._auth()):
+            assert len(kept) >= 32, f"a password of {len(kept)} characters"
         seen_by_workers = self.engine.compose("exec", "-T", "worker", "sh", "-c", "cat /secrets/*")
         assert "duetime_worker" in seen_by_workers
         assert password not in seen_by_workers
         for container in self.engine.containers():
-            assert password not in self.engine.docker("inspect", container)
+            configuration = self.engine.docker("inspect", container)
+            assert password not in configuration
+            assert self._auth() not in configuration
             if self.engine.inspect(container, "{{.Config.Image}}") == "duetime":
                 assert self.engine.inspect(container, "{{.Config.User}}") == "duetime"
 
@@ -71,19 +74,43 @@ class Journey:
             assert "<html" in page.text, f"{address}: {page.text[:200]}"
         wait_until(lambda: httpx.get(f"{DASHBOARD}/api/readyz", timeout=10).is_success, "readyz to be well")
         assert every("/tasks") == []
-        pool = httpx.get(f"{PREFECT}/api/work_pools/default", timeout=10).raise_for_status().json()
-        assert pool["type"] == "warm", pool
-        # Where the browser of whoever looks at Prefect's page finds its API.
-        assert httpx.get(f"{PREFECT}/ui-settings", timeout=10).json()["api_url"] == f"{PREFECT}/api"
+        name, _, password = self._auth().partition(":")
+        pool = httpx.get(f"{PREFECT}/api/work_pools/default", auth=(name, password), timeout=10)
+        assert pool.raise_for_status().json()["type"] == "warm", pool.text
+        # Where the browser of whoever looks at Prefect's page finds its API, and that it asks for a password.
+        settings = httpx.get(f"{PREFECT}/ui-settings", timeout=10).json()
+        assert (settings["api_url"], settings["auth"]) == ("/api", "BASIC"), settings
 
-    def a_request_for_another_host_is_refused(self) -> None:
-        answer = httpx.get(f"{DASHBOARD}/api/tasks", headers={"Host": "rebound.example:3000"}, timeout=10)
-        assert answer.is_client_error, answer
+    def prefect_asks_for_its_string_which_its_own_cli_has(self) -> None:
+        for auth in (None, httpx.BasicAuth("duetime", "wrong")):
+            with httpx.Client(auth=auth, timeout=10) as client:
+                answer = client.post(f"{PREFECT}/api/flows/", json={"name": "planted"})
+                assert answer.status_code == 401, answer
+        deployed = self.engine.compose("exec", "-T", "worker", "prefect", "--no-prompt", "deploy", "--all", seconds=180)
+        assert "disk-space" in deployed, deployed
+        names = {"disk-space", "housekeeping", "python-greeting"}
+        wait_until(lambda: names <= {task["name"] for task in every("/tasks")}, "the deployed tasks", seconds=60)
+        for task in every("/tasks"):
+            api("DELETE", f"/tasks/{task['id']}")
+
+    def what_comes_from_elsewhere_by_way_of_a_browser_is_refused_on_both_ports(self) -> None:
+        for address, port in ((f"{DASHBOARD}/api/tasks", 3000), (f"{PREFECT}/api/flows/", 4200)):
+            for headers in (
+                {"Host": f"rebound.example:{port}"},
+                {"Origin": "https://evil.example"},
+                {"Origin": "http://localhost:8000", "Sec-Fetch-Site": "same-site"},
+                {"Sec-Fetch-Site": "cross-site"},
+            ):
+                for content in ("application/json", "text/plain"):
+                    headers = {**headers, "Content-Type": content}
+                    answer = httpx.post(address, content='{"name": "planted"}', headers=headers, timeout=10)
+                    assert answer.status_code == 403, (address, headers, answer)
+                    assert "access-control-allow-origin" not in answer.headers
 
     def scaled_workers_are_online_under_their_containers_names(self) -> None:
         names = {container[:12] for container in self.engine.containers("worker")}
         assert len(names) == 2, names
-        wait_until(lambda: workers_online() == names, f"the workers {names} to be online", seconds=60)
+        wait_until(lambda: workers_online(self._auth()) == names, f"the workers {names} to be online", seconds=60)
 
     def a_task_runs_at_its_time_with_its_output_in_the_log(self) -> None:
         task = create_task("on-time", 'echo "hello from $DUETIME_TASK"', in_seconds=5)
@@ -125,7 +152,11 @@ class Journey:
         self.engine.up(workers=3)
         names = {container[:12] for container in self.engine.containers("worker")}
         assert len(names) == 3, names
-        wait_until(lambda: names <= workers_online(), f"the workers {names} to be online", seconds=60)
+        wait_until(lambda: names <= workers_online(self._auth()), f"the workers {names} to be online", seconds=60)
+
+    def _auth(self) -> str:
+        """The string that Prefect asks for, from where people are told that it is."""
+        return self.engine.compose("exec", "-T", "worker", "cat", "/secrets/prefect-auth").strip()
 
     def _wanted(self) -> list[dict[str, Any]]:
         """What people asked for, without what became of it."""
@@ -139,7 +170,8 @@ class Journey:
             self.ports_are_published_on_loopback_only,
             self.no_password_is_in_a_container_s_configuration_and_none_of_ours_is_root,
             self.the_page_the_api_and_prefect_answer,
-            self.a_request_for_another_host_is_refused,
+            self.what_comes_from_elsewhere_by_way_of_a_browser_is_refused_on_both_ports,
+            self.prefect_asks_for_its_string_which_its_own_cli_has,
             self.scaled_workers_are_online_under_their_containers_names,
             self.a_task_runs_at_its_time_with_its_output_in_the_log,
             self.a_killed_worker_s_run_is_decided_and_a_new_task_runs,

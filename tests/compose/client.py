@@ -52,7 +52,9 @@ def output_of(run: dict[str, Any]) -> list[str]:
     return [line["message"] for line in api("GET", f"/runs/{run['id']}/logs")["items"]]
 
 
-def workers_online() -> set[str]:
-    """The names of the workers that Prefect has as online."""
-    answer = httpx.post(f"{PREFECT}/api/work_pools/default/workers/filter", json={}, timeout=10)
+def workers_online(auth: str) -> set[str]:
+    """The names of the workers that Prefect has as online, to who knows its string."""
+    name, _, password = auth.partition(":")
+    address = f"{PREFECT}/api/work_pools/default/workers/filter"
+    answer = httpx.post(address, json={}, auth=(name, password), timeout=10)
     return {worker["name"] for worker in answer.raise_for_status().json() if worker["status"] == "ONLINE"}
