@@ -1,6 +1,6 @@
 """What is asked of the catalogue, with ordinary and with nasty arguments: a name for each, and how to ask it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -34,7 +34,7 @@ from db.runs import Ending, RunKey
 from db.states import Kind, Outcome, RunState, Trigger
 from db.tables import DueTime, Run, RunLog, Task, TaskStatus, Worker
 from db.task_views import TaskFilter, TaskOrder
-from db.witness import _examine
+from db.witness import Look, examine
 
 PAGE = 50
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -364,12 +364,9 @@ def _of_the_reconciler(known: Known) -> Iterator[Question]:
 
 
 def _audits(known: Known) -> Iterator[Question]:
-    ids = known.first_names
-    yield Question(
-        "witness: an hour of 50 tasks", lambda s: _examine(s, ids, known.now - HOUR, known.now, now=known.now), False
-    )
-    yield Question(
-        "witness: an hour of the busiest",
-        lambda s: _examine(s, [known.busiest], known.now - HOUR, known.now, now=known.now),
-        False,
-    )
+    yield Question("witness: an hour of 50 tasks", lambda s: _examined(s, known, known.first_names), False)
+    yield Question("witness: an hour of the busiest", lambda s: _examined(s, known, [known.busiest]), False)
+
+
+def _examined(session: Session, known: Known, ids: Collection[UUID]) -> object:
+    return examine(Look(session, known.now - HOUR, known.now, known.now), ids)

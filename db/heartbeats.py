@@ -4,8 +4,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import or_, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import case, literal, or_, select, update
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Session
 
 from db.tables import Heartbeat
@@ -25,13 +25,21 @@ def hold_lease(session: Session, part: str, holder: UUID, *, now: datetime) -> b
     session.execute(
         insert(Heartbeat).values(part=part, at=now - LEASE * 2, details={"holder": None}).on_conflict_do_nothing()
     )
+    taken = literal({"holder": str(holder), "since": now.isoformat()}, JSONB)
     held = session.execute(
         update(Heartbeat)
         .where(Heartbeat.part == part, free)
-        .values(at=now, details={"holder": str(holder)})
+        .values(at=now, details=case((mine & (Heartbeat.at >= now - LEASE), Heartbeat.details), else_=taken))
         .returning(Heartbeat.part)
     ).first()
     return held is not None
+
+
+def held_since(session: Session, part: str, *, now: datetime) -> datetime | None:
+    """Since when the same process has done the part's work without a pause; None where nobody does."""
+    found = last(session, part)
+    since = None if found is None or found.at < now - LEASE else found.details.get("since")
+    return datetime.fromisoformat(since) if since else None
 
 
 def release_lease(session: Session, part: str, holder: UUID, *, now: datetime) -> None:

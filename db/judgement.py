@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from db.neglect import ON_TIME, SETTLED_AFTER, WAITING_FOR, undecided, unheld
 from db.schedule_words import in_words
 from db.schedules import closing
 from db.specs import AnyTask
-from db.states import ACTIVE_STATES, FINAL_STATES, Misfire, OnCrash, Outcome, Overlap, Reason, RunState, Trigger
+from db.states import FINAL_STATES, Misfire, OnCrash, Outcome, Overlap, Reason, RunState, Trigger
 from db.testimony import (
     SAME_MOMENT,
     Evidence,
@@ -24,13 +25,7 @@ from db.testimony import (
     utc,
 )
 
-SETTLED_AFTER = timedelta(seconds=60)
-"""What was due so long ago has been claimed or decided, or there is a reason why it waits."""
-ON_TIME = timedelta(seconds=60)
-"""What `misfire: skip` and `misfire: latest` leave alone."""
-
 EXECUTING = frozenset({Trigger.SCHEDULE, Trigger.CATCH_UP, Trigger.RERUN})
-WAITING_FOR = frozenset({Reason.QUEUED, Reason.RESUMED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +180,8 @@ def _and_those_before(run: SeenRun | None, by_id: Mapping[UUID, SeenRun]) -> Ite
 
 def _may_wait(case: _Case) -> bool:
     """Whether there is a reason why a due time that has passed is still pending."""
+    if undecided(case.evidence, case.row, now=case.now) is not None:
+        return False
     if case.row.reason in WAITING_FOR or not case.evidence.attended:
         return True
     policies = in_force(case.evidence.history, case.now, give_or_take=SAME_MOMENT)
@@ -207,8 +204,11 @@ def _faults_of_outcome(case: _Case) -> list[str]:
 
 
 def _pending(case: _Case) -> str:
-    late = (case.now - case.row.due_at).total_seconds()
-    return f"Still pending {late:.0f} s after it was due: nobody claimed it, and it waits for nothing."
+    still = f"Still pending {(case.now - case.row.due_at).total_seconds():.0f} s after it was due"
+    why = undecided(case.evidence, case.row, now=case.now)
+    if why is not None:
+        return f"{still}, and nobody decided it: {why}."
+    return f"{still}: nobody claimed it, and it waits for nothing."
 
 
 def _running(case: _Case) -> str | None:
@@ -216,10 +216,8 @@ def _running(case: _Case) -> str | None:
     if run is None or not _is_its_own(case, run):
         return _wrong_run(case)
     if run.state not in FINAL_STATES:
-        gone = run.worker_stopped_at
-        if gone is not None and case.now - gone > SETTLED_AFTER and run.state in ACTIVE_STATES:
-            return f"Running, but the worker of its run {run.id} is gone since {utc(gone)}."
-        return None
+        why = unheld(run, watched=case.evidence.watched, now=case.now)
+        return f"Running, but {why}." if why is not None else None
     asked = case.reruns.get(run.id)
     if run.state == RunState.CRASHED and asked is not None and not asked.is_refused:
         return None

@@ -66,6 +66,12 @@ class SeenRun:
     worker_stopped_at: datetime | None = None
     noted_at: datetime | None = None
     """When the catalogue heard of the end, where that was later."""
+    worker_id: UUID | None = None
+    """The worker of ours that claimed it."""
+    worker_heard_at: datetime | None = None
+    """None where there is no record of that worker any more."""
+    worker_holds_it: bool | None = None
+    """What that worker's last heartbeat says; None where it does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +110,15 @@ class Evidence:
     oldest_open_at: datetime | None = None
     """The oldest due time of the task that is not decided, whenever that is."""
     attended: bool = True
-    """Whether a worker of its pool has been there for long enough to run what was due."""
+    """Whether a worker of its pool has been there, able to take more, for long enough to run what was due."""
+    watched: bool = True
+    """Whether somebody has been there for long enough to decide what no worker decides."""
 
 
 def due_instants(history: Sequence[Version], *, from_at: datetime, to_at: datetime) -> dict[datetime, Version]:
     """Every instant from one up to before another at which the task was due, with the version that says so."""
     due: dict[datetime, Version] = {}
-    for version, start, end in _spans(history):
+    for version, start, end in spans(history):
         after, until = max(start, from_at - TICK), min(end, to_at - TICK)
         if not version.is_deleted and after < until:
             spec = version.spec
@@ -123,7 +131,7 @@ def due_instants(history: Sequence[Version], *, from_at: datetime, to_at: dateti
 
 def is_due_within(history: Sequence[Version], *, after: datetime, until: datetime) -> bool:
     """Whether the task was due, its calendars open, later than one instant and not later than another."""
-    for version, start, end in _spans(history):
+    for version, start, end in spans(history):
         spec, first, last = version.spec, max(start, after), min(end, until)
         if not version.is_deleted and first < last:
             upcoming = open_due_times(
@@ -169,7 +177,7 @@ def _when(spec: AnyTask) -> tuple[object, ...]:
     return spec.schedule, spec.starts_at, spec.ends_at
 
 
-def _spans(history: Sequence[Version]) -> Iterator[tuple[Version, datetime, datetime]]:
+def spans(history: Sequence[Version]) -> Iterator[tuple[Version, datetime, datetime]]:
     """Each version with the instant after which, and the instant until which, it is in force."""
     for version, following in pairwise(chain(history, [None])):
         assert version is not None
@@ -178,9 +186,7 @@ def _spans(history: Sequence[Version]) -> Iterator[tuple[Version, datetime, date
 
 def in_force(history: Sequence[Version], at: datetime, *, give_or_take: timedelta = timedelta()) -> list[Version]:
     """The version at an instant, or all that are within a time of it; none before the first."""
-    return [
-        version for version, start, end in _spans(history) if start < at + give_or_take and end >= at - give_or_take
-    ]
+    return [version for version, start, end in spans(history) if start < at + give_or_take and end >= at - give_or_take]
 
 
 def is_busy(evidence: Evidence, at: datetime) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import delete, event
 from sqlalchemy.orm import Session
 
-from db import claims, due_times, run_requests, runs, tasks
+from db import claims, due_times, run_requests, runs, tasks, workers
 from db.claims import Claimant, Claimed
 from db.engine import Catalogue
 from db.runs import Ending, RunKey
@@ -257,7 +257,8 @@ def test_a_run_that_began_long_before_explains_an_overlap(session: Session) -> N
 
 def test_what_waits_in_line_or_is_caught_up_with_is_waiting(session: Session) -> None:
     queue = deployed(session, name="queue", overlap="queue", ends_at=z(NOW + minutes(3)))
-    start_at(session, queue, NOW + minutes(1))
+    _, worker = start_at(session, queue, NOW + minutes(1))
+    assert workers.beat(session, worker.id, now=NOW + minutes(5))
     catching_up = deployed(session, name="all", misfire="all", ends_at=z(NOW + minutes(3)))
     assert pending_count(session, queue) == 2
     assert pending_count(session, catching_up) == 3

@@ -300,6 +300,7 @@ def test_a_pause_that_was_over_by_then_is_no_reason(session: Session) -> None:
 def test_a_worker_that_is_gone_with_its_run_is_found(session: Session) -> None:
     task_id = deployed(session, schedule=once(DUE))
     key, worker = start_at(session, task_id, DUE)
+    assert workers.beat(session, worker.id, now=LATER)
     assert_all_accounted_for(session, 1, now=LATER)
     workers.stop(session, worker.id, now=DUE + minutes(1))
     assert_all_accounted_for(session, 1, now=DUE + minutes(2))  # the reconciler has its minute

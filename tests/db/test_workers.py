@@ -53,6 +53,17 @@ def test_one_holds_the_lease_until_it_is_silent_for_too_long(session: Session) -
     assert not hold_lease(session, RECONCILER, first, now=NOW + LEASE * 2 + seconds(2))
 
 
+def test_it_is_known_since_when_the_lease_is_held_without_a_pause(session: Session) -> None:
+    first = uuid4()
+    assert heartbeats.held_since(session, RECONCILER, now=NOW) is None
+    for second in (0, 5, 10):
+        assert hold_lease(session, RECONCILER, first, now=NOW + seconds(second))
+    assert heartbeats.held_since(session, RECONCILER, now=NOW + seconds(11)) == NOW
+    assert heartbeats.held_since(session, RECONCILER, now=NOW + seconds(11) + LEASE) is None
+    assert hold_lease(session, RECONCILER, first, now=NOW + minutes(1))
+    assert heartbeats.held_since(session, RECONCILER, now=NOW + minutes(1)) == NOW + minutes(1)
+
+
 def test_each_part_has_a_lease_of_its_own(session: Session) -> None:
     assert hold_lease(session, RECONCILER, uuid4(), now=NOW)
     assert hold_lease(session, "another", uuid4(), now=NOW)
