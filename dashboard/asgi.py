@@ -1,5 +1,6 @@
 """The pages, the API and the health of the system as one application behind one gate."""
 
+import asyncio
 import gc
 import importlib
 import pkgutil
@@ -27,6 +28,7 @@ from dashboard.live import Hub, live_route
 from dashboard.output import output_routes
 from dashboard.provider import Provider, provider_routes
 from dashboard.sign_in import sign_in_routes
+from db import loop_lag
 from db.engine import Catalogue
 
 
@@ -45,10 +47,12 @@ def create_app(catalogue: Catalogue, hub: Hub, *, host: str, port: int) -> ASGIA
         for page in pkgutil.iter_modules(app_pages.__path__):
             importlib.import_module(f"{app_pages.__name__}.{page.name}")
         hub.start()
+        lag = loop_lag.watch(asyncio.get_running_loop())
         # What is loaded by now stays: no collection need look at it again.
         gc.collect()
         gc.freeze()
         yield
+        lag.stop()
         hub.stop()
 
     pages = App(

@@ -25,7 +25,7 @@ from dashboard import ledger_audit
 from dashboard.api.access import GuardedRoute, takes
 from dashboard.context import now
 from dashboard.ledger_audit import Audit
-from db import figures, heartbeats, ledger, task_views, workers
+from db import figures, heartbeats, ledger, loop_lag, task_views, workers
 from db.access import Role
 from db.engine import Catalogue
 from db.errors import CatalogueUnavailable
@@ -76,6 +76,7 @@ def _registry(catalogue: Catalogue) -> CollectorRegistry:
     """One of its own: the global one has what the libraries of this process tell of themselves."""
     registry = CollectorRegistry()
     registry.register(CatalogueCollector(catalogue))
+    registry.register(LoopCollector())
     return registry
 
 
@@ -129,6 +130,14 @@ class CatalogueCollector(Collector):
         """
         with self._catalogue.transaction() as session:
             return list(families(read(session, now=now())))
+
+
+class LoopCollector(Collector):
+    """Tells of this process."""
+
+    def collect(self) -> Iterable[Metric]:
+        what = "How late an event loop was at most within a minute, by process."
+        yield _labelled("event_loop_lag_seconds", what, "process", {"dashboard": loop_lag.worst_seconds()})
 
 
 def read(session: Session, *, now: datetime) -> Figures:

@@ -19,7 +19,7 @@ from starlette.testclient import TestClient
 from dashboard.api.app import create_api
 from dashboard.api.metrics import metrics_route
 from dashboard.live import Hub
-from db import heartbeats, tasks, workers
+from db import heartbeats, loop_lag, tasks, workers
 from db.engine import Catalogue
 from db.specs import parse_task
 from db.states import Outcome, Reason
@@ -131,6 +131,11 @@ def test_the_api_tells_the_same_and_describes_it(root: TestClient) -> None:
     assert set(scraped(root, "/api/metrics")) == set(scraped(root))
     described = root.get("/api/openapi.json").json()["paths"]["/metrics"]["get"]
     assert set(described["responses"]["200"]["content"]) == {"text/plain"}
+
+
+def test_the_lag_of_the_event_loop_is_told(root: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop_lag, "worst_seconds", lambda: 1.5)
+    assert scraped(root)["duetime_event_loop_lag_seconds dashboard"] == 1.5
 
 
 def test_every_figure_says_what_it_is(root: TestClient) -> None:
