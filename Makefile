@@ -1,5 +1,5 @@
 # Everything a person types. CI and pre-commit run the same targets.
-.PHONY: setup dev up test check format lock compose bench faults clean
+.PHONY: setup dev up test test-fast test-db test-long check format lock compose bench faults clean
 .DEFAULT_GOAL := up
 
 PYTHON ?= python3
@@ -43,8 +43,22 @@ dev: $(VENV)/.dev
 up: setup
 	@exec $(VENV)/bin/duetime up $(ARGS)
 
+PYTEST = $(VENV)/bin/pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
+
 test: dev
-	$(VENV)/bin/pytest --numprocesses auto --maxprocesses 4 --dist loadgroup $(ARGS)
+	$(PYTEST) -m "not long" $(ARGS)
+
+# Before each commit: needs no PostgreSQL, no Prefect and no browser.
+test-fast: dev
+	$(PYTEST) -m unit --hypothesis-profile fast $(ARGS)
+
+# Before each push.
+test-db: dev
+	$(PYTEST) -m "unit or db" $(ARGS)
+
+# Campaigns, and what tries many inputs.
+test-long: dev
+	$(PYTEST) -m long $(ARGS)
 
 check: dev
 	$(VENV)/bin/ruff check .

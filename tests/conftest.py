@@ -17,11 +17,13 @@ from cli.postgres import EmbeddedPostgres
 from db import connections, engine, worker_role
 from db.engine import Catalogue
 from db.migrate import migrate
+from tests import layers
 
 pytest_plugins = ["tests.prefect_server"]
 
 # Two cores are shared by everything that is tested at the same moment: slow is no failure.
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("fast", settings.get_profile("shared"), max_examples=15)
 settings.load_profile("shared")
 connections.CONNECT_SECONDS = engine.POOL_TIMEOUT_SECONDS = 30
 connections.IDLE_IN_TRANSACTION_SECONDS = 30.0
@@ -37,10 +39,18 @@ FreshDatabase = Callable[..., AbstractContextManager[str]]
 
 def pytest_configure(config: pytest.Config) -> None:
     """Names the server's folder before pytest-xdist starts its workers, which inherit the name."""
+    for mark in layers.declared():
+        config.addinivalue_line("markers", mark)
     if not hasattr(config, "workerinput"):
         home = Path(tempfile.mkdtemp(prefix="duetime-tests-"))
         home.chmod(0o755)  # as root the server runs as another user
         os.environ[HOME_VARIABLE] = str(home)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Before pytest-xdist reads the groups."""
+    layers.mark(items)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -30,7 +30,7 @@ def yardstick(place: Place) -> Iterator[Yardstick]:
     peer.stop()
 
 
-pytestmark = pytest.mark.xdist_group("bench")
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("bench")]
 
 SCENARIOS = [
     Together("due-5/http", Kind.HTTP, 20, count=5),

@@ -100,6 +100,7 @@ def test_trials_are_told_by_their_seed_and_come_close_to_the_due_time() -> None:
     assert {one.by_cron for one in planned} == {True, False}
 
 
+@pytest.mark.long
 @pytest.mark.xdist_group("faults")
 @pytest.mark.timeout(900)
 def test_what_is_done_around_a_due_time_counts_if_it_was_committed_before_the_claim() -> None:

@@ -8,7 +8,7 @@ import pytest
 from tests.faults.campaign import Campaign
 from tests.faults.report import table
 
-pytestmark = [pytest.mark.xdist_group("faults"), pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("faults"), pytest.mark.timeout(1800)]
 KILLS, SEED = 10, 7
 
 
