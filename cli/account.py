@@ -2,13 +2,17 @@
 
 import argparse
 import getpass
+import os
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 from sqlalchemy.orm import Session
 
 from cli.catalogue_option import catalogue_url
 from cli.console import Refused, say
+from cli.data_folder import DataFolder
+from dashboard.prefect_auth import AUTH_FILE, WHO_NEEDS_IT, how_to_have_it
 from db import accounts
 from db.engine import Catalogue
 from db.errors import CatalogueError
@@ -36,9 +40,17 @@ def account(chosen: argparse.Namespace) -> int:
 
 
 def _add(session: Session, chosen: argparse.Namespace, at: datetime) -> None:
-    password = _read_password()
+    password, is_first = _read_password(), not accounts.there_are_any(session)
     accounts.add(session, chosen.name, role=chosen.role, tags=chosen.tag, password=password, actor=ACTOR, now=at)
     say(f"{chosen.name} may sign in now, as {chosen.role}.")
+    if is_first:
+        say(f"{WHO_NEEDS_IT}\n    {how_to_have_it(_prefect_auth(chosen))}")
+
+
+def _prefect_auth(chosen: argparse.Namespace) -> str:
+    """The file with Prefect's auth string, where it is known."""
+    of_up = DataFolder(Path(chosen.data_dir).expanduser().absolute()).prefect_auth
+    return os.environ.get(AUTH_FILE) or (os.fspath(of_up) if of_up.exists() else "")
 
 
 def _role(session: Session, chosen: argparse.Namespace, at: datetime) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import os
 from collections.abc import Mapping
 from html import escape
 from urllib.parse import parse_qsl, urlencode
@@ -14,6 +15,7 @@ from starlette.routing import BaseRoute, Route
 from dashboard.context import now
 from dashboard.doorman import Denied, Doorman, is_name
 from dashboard.gate import SIGN_IN, GateSettings, address_of
+from dashboard.prefect_auth import AUTH_FILE, WHO_NEEDS_IT, how_to_have_it
 from db import sign_ins
 from db.access import MIN_PASSWORD
 from db.engine import Catalogue
@@ -32,6 +34,7 @@ button, a.button { font: inherit; display: block; width: 100%; box-sizing: borde
   padding: .55rem; border: 0; border-radius: 6px; background: var(--accent); color: #fff; text-decoration: none;
   cursor: pointer; margin-top: .5rem }
 a.button { background: none; color: inherit; border: 1px solid var(--line) }
+code { overflow-wrap: anywhere }
 .bad { border-left: 4px solid #dc2626; padding-left: .75rem }
 """
 _STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
@@ -134,7 +137,11 @@ class _Door:
         return plain_page("Sign in to Duetime", body + provider, status=status)
 
     def _first_form(self, token: str, *, name: str = "", why: str = "") -> Response:
-        words = "<p>It is an admin's. From then on, everybody has to sign in here, and programs need a key.</p>"
+        words = (
+            "<p>It is an admin's. From then on, everybody has to sign in here, and programs need a key. Keys that were "
+            f"made until now become yours.</p><p>{escape(WHO_NEEDS_IT)}</p>"
+            f"<p><code>{escape(how_to_have_it(os.environ.get(AUTH_FILE, '')))}</code></p>"
+        )
         body = _fields(f"{SIGN_IN}/first", {"link": token}, name=name, why=why, button="Make it", is_new=True)
         return plain_page("The first account", words + body, status=422 if why else 200)
 

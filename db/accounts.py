@@ -11,7 +11,7 @@ from sqlalchemy import delete, exists, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from db import audit
+from db import audit, key_owners
 from db.access import MIN_PASSWORD, Role, Visitor, check_rights
 from db.errors import AccountNameTaken, AccountNotFound, LastAdmin, WeakPassword, WrongPassword
 from db.notifications import Topic, notify
@@ -36,6 +36,8 @@ def add(
 ) -> Account:
     """Lets somebody in: with a password, or as who the identity provider says they are.
 
+    The first admin becomes the owner of the keys that have none.
+
     Raises:
         AccountNameTaken, AdminWithTags, WeakPassword.
     """
@@ -56,6 +58,7 @@ def add(
     except IntegrityError:
         raise AccountNameTaken(name) from None
     _record(session, "account.added", account, actor=actor, now=now)
+    _give_keys(session, account, actor=actor, now=now)
     return account
 
 
@@ -81,6 +84,7 @@ def change(
         session.execute(delete(SignIn).where(SignIn.account_id == account_id))
     _check_that_an_admin_is_left(session)
     _record(session, "account.changed", account, actor=actor, now=now)
+    _give_keys(session, account, actor=actor, now=now)
     return account
 
 
@@ -201,6 +205,11 @@ def _check_that_an_admin_is_left(session: Session) -> None:
     session.flush()
     if there_are_any(session) and not there_is_an_admin(session):
         raise LastAdmin
+
+
+def _give_keys(session: Session, account: Account, *, actor: str, now: datetime) -> None:
+    if account.role == Role.ADMIN and not account.disabled:
+        key_owners.give_to(session, account, actor=actor, now=now)
 
 
 def _record(session: Session, change: str, account: Account, *, actor: str, now: datetime) -> None:

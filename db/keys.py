@@ -9,9 +9,9 @@ from uuid import UUID, uuid4
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from db import accounts, audit
+from db import accounts, audit, key_owners
 from db.access import Role, Visitor, check_rights
-from db.errors import KeyNotFound
+from db.errors import KeyNotFound, NotAllowed
 from db.notifications import Topic, notify
 from db.tables import Account, ApiKey
 
@@ -36,11 +36,13 @@ def make(
     """A new key, and the secret itself.
 
     Raises:
-        NotAllowed: it would allow more than its maker is allowed.
+        NotAllowed: it would allow more than its maker is allowed, or have no owner where there are accounts.
         AdminWithTags.
     """
     check_rights(role, tags)
     maker.require(role)
+    if maker.account_id is None and not key_owners.may_be_without(session):
+        raise NotAllowed("A key belongs to an account. Sign in with your own, and make it there.")
     allowed = maker.limited_to(role, tags)
     secret = PREFIX + secrets.token_urlsafe(32)
     key = ApiKey(
@@ -61,13 +63,18 @@ def make(
 
 
 def find(session: Session, secret: str, *, now: datetime) -> Visitor | None:
-    """The program that has this key, with no more rights than the key's owner has by now; its use is noted."""
+    """The program that has this key, with no more rights than the key's owner has by now; its use is noted.
+
+    Without an owner it is good as long as there are no accounts.
+    """
     row = session.execute(
         select(ApiKey, Account)
         .outerjoin(Account, Account.id == ApiKey.account_id)
         .where(ApiKey.key_hash == _hash(secret))
     ).first()
     if row is None or (row.ApiKey.expires_at is not None and row.ApiKey.expires_at <= now):
+        return None
+    if row.Account is None and accounts.there_are_any(session):
         return None
     key: ApiKey = row.ApiKey
     if key.used_at is None or key.used_at <= now - USE_NOTED:

@@ -491,7 +491,7 @@ class ApiKey(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True)
     name: Mapped[str]
     account_id: Mapped[UUID | None] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"))
-    """Whose it is: it may do no more than they may. Null where it was made when nobody had to sign in."""
+    """Whose it is: it may do no more than they may. Null where nobody has an account yet."""
     role: Mapped[str]
     tags: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
     key_hash: Mapped[bytes] = mapped_column(unique=True)

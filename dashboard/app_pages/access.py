@@ -1,5 +1,6 @@
 """Who may come in, with what, and what they may do: oneself, API keys, and to admins everybody's accounts."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date, datetime, time, timedelta
@@ -16,6 +17,7 @@ from dashboard.context import catalogue, now
 from dashboard.doorman import MAX_NAME
 from dashboard.failures import outage_shown
 from dashboard.moments import moment
+from dashboard.prefect_auth import AUTH_FILE, WHO_NEEDS_IT, how_to_have_it
 from dashboard.task_cards import card_title
 from dashboard.text import escape_markdown
 from dashboard.viewer import viewer_zone, visitor
@@ -123,7 +125,7 @@ def _key_row(key: ApiKey, owner: str | None) -> dict[str, Any]:
         "rights": _rights(Role(key.role), key.tags),
         "used": moment(key.used_at, zone),
         "expires": moment(key.expires_at, zone),
-        "owner": owner or "made when nobody had to sign in",
+        "owner": owner or "the first account's, once there is one",
         "dim": key.expires_at is not None and key.expires_at <= now(),
         "actions": [REVOKE],
     }
@@ -236,7 +238,12 @@ def _act(account: Account, action: str) -> None:
 @st.dialog("Let somebody in", icon=":material/person_add:")
 def _add_dialog(*, is_first: bool) -> None:
     if is_first:
-        st.info("From then on everybody has to sign in, and programs need a key. The first one is an admin's.")
+        st.info(
+            "From then on everybody has to sign in, and programs need a key. The first account is an admin's, and keys "
+            "that were made until now become theirs."
+        )
+        st.markdown(WHO_NEEDS_IT)
+        st.code(how_to_have_it(os.environ.get(AUTH_FILE, "")), language=None, wrap_lines=True)
     name = st.text_input("Name", key="account_name", max_chars=MAX_NAME)
     role, tags = (Role.ADMIN, None) if is_first else _rights_fields("account", Role.VIEWER, None)
     password = st.text_input("Password", type="password", key="account_password", help=_at_least())

@@ -13,7 +13,7 @@ from dashboard.api.access import ANYBODY, LEAST_ROLE
 from dashboard.api.app import create_api
 from dashboard.live import Hub
 from db import accounts, keys, tasks
-from db.access import Role, Visitor
+from db.access import Role
 from db.engine import Catalogue
 from db.specs import parse_task
 from tests.api.conftest import document
@@ -22,7 +22,6 @@ from tests.doors import house
 
 DOCUMENT = create_api(Catalogue("postgresql://nobody@127.0.0.1:9/none"), Hub("postgresql:///none")).openapi()
 OPERATIONS = [(method, path) for path, found in DOCUMENT["paths"].items() for method in found]
-ROOT = Visitor("", Role.ADMIN)
 NOWHERE = {"types": "?"}
 """A listener who wants this is refused at once, and not kept."""
 
@@ -34,9 +33,10 @@ class Street:
         self.catalogue = catalogue
         at = datetime.now(UTC)
         with catalogue.transaction() as session:
-            accounts.add(session, "ada", role=Role.ADMIN, password="correct horse battery", actor="root", now=at)
-            made = {role: keys.make(session, role, role=role, maker=ROOT, actor="root", now=at)[1] for role in Role}
-            limited = {"role": Role.EDITOR, "tags": ["ops"], "maker": ROOT, "actor": "root", "now": at}
+            given = {"role": Role.ADMIN, "password": "correct horse battery", "actor": "root", "now": at}
+            ada = accounts.visitor(accounts.add(session, "ada", **given))  # type: ignore[arg-type]
+            made = {role: keys.make(session, role, role=role, maker=ada, actor="root", now=at)[1] for role in Role}
+            limited = {"role": Role.EDITOR, "tags": ["ops"], "maker": ada, "actor": "root", "now": at}
             _, self.limited = keys.make(session, "limited", **limited)  # type: ignore[arg-type]
         self.keys = made
         self.client = TestClient(house(catalogue, {}), base_url="http://localhost:3000", raise_server_exceptions=False)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from typing import Any
 
 import pytest
@@ -184,14 +185,19 @@ def test_who_is_disabled_is_out_at_once(browser: TestClient, catalogue: Catalogu
     assert browser.get("/api/me").status_code == 401
 
 
-def test_with_the_first_account_everybody_has_to_sign_in(catalogue: Catalogue, hub: Hub) -> None:
+def test_with_the_first_account_everybody_has_to_sign_in(
+    catalogue: Catalogue, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DUETIME_PREFECT_AUTH_FILE", "/my data/prefect-auth")
     token = invitation(catalogue.url)
     with (
         TestClient(house(catalogue, {}, hub=hub), base_url=BASE) as client,
         TestClient(house(catalogue, {}, hub=hub), base_url=BASE) as other,
     ):
         assert other.get("/api/me").status_code == 200
-        assert "The first account" in client.get("/sign-in/first", params={"link": token}).text
+        form = unescape(client.get("/sign-in/first", params={"link": token}).text)
+        assert "The first account" in form
+        assert """export PREFECT_API_AUTH_STRING="$(cat '/my data/prefect-auth')\"""" in form
         sent = {"link": token, "name": "ada", "password": "short"}
         assert client.post("/sign-in/first", data=sent).status_code == 422
         made = client.post("/sign-in/first", data={**sent, "password": PASSWORD})
@@ -210,8 +216,8 @@ def test_the_installations_password_goes_with_any_name(catalogue: Catalogue) -> 
 def test_a_program_comes_in_with_its_key_alone(catalogue: Catalogue) -> None:
     now = datetime.now(UTC)
     with catalogue.transaction() as session:
-        accounts.add(session, "ada", role=Role.ADMIN, password=PASSWORD, actor="root", now=now)
-        given = {"maker": Visitor("", Role.ADMIN), "actor": "root", "now": now}
+        ada = accounts.add(session, "ada", role=Role.ADMIN, password=PASSWORD, actor="root", now=now)
+        given = {"maker": accounts.visitor(ada), "actor": "root", "now": now}
         _, secret = keys.make(session, "deploy", role=Role.OPERATOR, **given)  # type: ignore[arg-type]
         soon = {"expires_at": now - timedelta(seconds=1), **given}
         _, over = keys.make(session, "over", role=Role.OPERATOR, **soon)  # type: ignore[arg-type]

@@ -61,6 +61,8 @@ def test_the_first_account_closes_the_door_to_everybody_else(reader: Reader, wor
     expect(mine.get_by_text("Nobody has to sign in on this machine")).to_be_visible()
     mine.get_by_role("button", name="Let somebody in").click()
     dialog = mine.get_by_role("dialog", name="Let somebody in")
+    expect(dialog.get_by_text("workers on other machines, the prefect CLI")).to_be_visible()
+    expect(dialog.get_by_text("export PREFECT_API_AUTH_STRING=")).to_be_visible()
     dialog.get_by_role("textbox", name="Name").fill("Ada")
     dialog.get_by_role("textbox", name="Password").fill(PASSWORD)
     dialog.get_by_role("button", name="Let in").click()
