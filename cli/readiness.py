@@ -8,6 +8,8 @@ from cli.settings import Settings
 from cli.web import get
 
 REMIND_EVERY_SECONDS = 120.0
+NOT_AWAITED = frozenset({"due_times", "pools"})
+"""What was due before the start, or is due in a pool without a worker, keeps no task from running that is new."""
 
 
 class Readiness:
@@ -29,8 +31,8 @@ class Readiness:
         if self._ready:
             return True
         answer = get(f"{self._settings.url}/readyz")
-        if answer is None or answer.status != 200:
-            self._tell_of(unwell(answer.text if answer is not None else None))
+        if problems := unwell(answer.text if answer is not None else None):
+            self._tell_of(problems)
         elif not everybody_is_here:
             self._tell_of({"signs of life": "Prefect, the reconciler or a worker was not heard of since this start."})
         else:
@@ -54,7 +56,8 @@ def unwell(document: str | None) -> dict[str, str]:
         return {"dashboard": "It does not answer."}
     try:
         parts = json.loads(document)["parts"]
-        required = {name: part for name, part in parts.items() if part.get("required", True)}
+        awaited = {name: part for name, part in parts.items() if name not in NOT_AWAITED}
+        required = {name: part for name, part in awaited.items() if part.get("required", True)}
         return {name: part["detail"] for name, part in required.items() if not part["ok"]}
     except (ValueError, KeyError, TypeError, AttributeError):
         return {"dashboard": f"It answers: {document[:300]}"}

@@ -16,7 +16,7 @@ from streamlit.starlette import App
 from dashboard import app_pages, navigation
 from dashboard.api.app import create_api
 from dashboard.api.docs import entrance_route
-from dashboard.api.health import health_routes
+from dashboard.api.health import HealthCheck, health_routes
 from dashboard.api.metrics import metrics_route
 from dashboard.delivery import CompressedBundle
 from dashboard.doorman import Doorman, post
@@ -29,7 +29,10 @@ from dashboard.output import output_routes
 from dashboard.provider import Provider, provider_routes
 from dashboard.sign_in import sign_in_routes
 from db import loop_lag
+from db.connections import Limits
 from db.engine import Catalogue
+
+HURRIED = Limits(statement_seconds=2, lock_seconds=1, idle_in_transaction_seconds=4, call_seconds=3)
 
 
 def create_app(catalogue: Catalogue, hub: Hub, *, host: str, port: int) -> ASGIApp:
@@ -82,11 +85,13 @@ def _policy() -> dict[str, str]:
 
 
 def _routes(catalogue: Catalogue, hub: Hub) -> list[BaseRoute]:
+    # By a connection of its own: when pages have taken all others, the system may be well.
+    check = HealthCheck(Catalogue(catalogue.url, pool_size=1, application_name="duetime-health", limits=HURRIED))
     return [
-        *health_routes(catalogue),
+        *health_routes(check),
         metrics_route(catalogue),
         entrance_route(),
-        Mount("/api", create_api(catalogue, hub)),
+        Mount("/api", create_api(catalogue, hub, check)),
         live_route(hub),
         *output_routes(catalogue, hub),
         *index_routes(navigation.HOME, navigation.PATHS),

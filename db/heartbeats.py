@@ -13,6 +13,7 @@ from db.tables import Heartbeat
 RECONCILER = "reconciler"
 PREFECT = "prefect"
 AUDIT = "audit"
+DASHBOARD = "dashboard"
 LEASE = timedelta(seconds=8)
 """After so long without a word from its holder, another process takes a part over."""
 

@@ -13,6 +13,7 @@ from db import loops, sqlstates
 from db.connections import BoundedConnection, Limits, connect
 
 CHANNEL = "duetime"
+APPLICATION = "duetime-listener"
 ROUND_SECONDS = 1.0
 ALIVE_SECONDS = 5.0
 """After so long without a word PostgreSQL is asked whether it is there,"""
@@ -101,7 +102,7 @@ class Listener:
 
     def _connected(self) -> BoundedConnection:
         limits = Limits(call_seconds=ANSWER_SECONDS)
-        connection = connect(self._url, application_name="duetime-listener", limits=limits, autocommit=True)
+        connection = connect(self._url, application_name=APPLICATION, limits=limits, autocommit=True)
         connection.execute(f"LISTEN {CHANNEL}")
         self._connection, self._heard_at = connection, monotonic()
         loops.record_of(self._loop.name).went_well()

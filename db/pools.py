@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
@@ -14,6 +14,8 @@ from db import task_views, workers
 from db.states import Outcome, Reason, RunState
 from db.tables import DueTime, Run, Task, Worker
 
+SILENT_AFTER = timedelta(seconds=15)
+"""A worker that missed three heartbeats may not be there."""
 DEFAULT_QUEUE = "default"
 """The queue in which deployments of ours wait."""
 
@@ -21,6 +23,7 @@ DEFAULT_QUEUE = "default"
 class Hindrance(StrEnum):
     """Why a worker that is there takes no run, in the words that follow `2 of them`."""
 
+    SILENT = "silent"
     DRAINED = "drained"
     OTHER_QUEUES = "of other queues"
     FAILING = "unable to claim"
@@ -38,10 +41,13 @@ class Member:
     drained_at: datetime | None = None
     claims_fail_since: datetime | None = None
     claims_fail_why: str | None = None
+    silent_since: datetime | None = None
 
     @property
     def hindrance(self) -> Hindrance | None:
         """Why it takes no run; None where it does."""
+        if self.silent_since is not None:
+            return Hindrance.SILENT
         if self.drained_at is not None:
             return Hindrance.DRAINED
         if self.queues and DEFAULT_QUEUE not in self.queues:
@@ -75,7 +81,7 @@ class Pool:
         """Since when it is stopped, as far as that is known."""
         if not self.members:
             return self.left_at
-        known = (member.drained_at or member.claims_fail_since for member in self.members)
+        known = (one.silent_since or one.drained_at or one.claims_fail_since for one in self.members)
         return max(filter(None, known), default=None)
 
     def why_not(self) -> str | None:
@@ -115,8 +121,9 @@ def all_of(session: Session, *, now: datetime) -> dict[str, Pool]:
     members: dict[str, list[Member]] = defaultdict(list)
     for one in present:
         queues, running = tuple(one.queues), taken.get(one.id, 0)
-        failing = (one.claims_fail_since, one.claims_fail_why)
-        members[one.work_pool].append(Member(one.name, one.slots, running, queues, one.draining_at, *failing))
+        silent_since = one.heartbeat_at if now - one.heartbeat_at > SILENT_AFTER else None
+        told = (one.draining_at, one.claims_fail_since, one.claims_fail_why, silent_since)
+        members[one.work_pool].append(Member(one.name, one.slots, running, queues, *told))
     return {name: Pool(name, found) for name, found in members.items()}
 
 

@@ -22,7 +22,8 @@ class ClaimHealth:
 
     def failed(self, error: Exception, *, now: datetime) -> None:
         """PostgreSQL did not take it."""
-        why = error.reason if isinstance(error, CatalogueUnavailable) else f"{type(error).__name__}: {error}"
+        # Everybody may see it, so nothing of what was claimed is in it.
+        why = error.reason if isinstance(error, CatalogueUnavailable) else f"{type(error).__name__}, see its log"
         since = now if self.failing(now=now) is None or self._failing is None else self._failing.since
         self._failing, self._failed_at = Failing(since, why), now
 

@@ -193,10 +193,12 @@ class Part(Answer):
     detail: str
     required: bool = True
     """Whether the system is not ready without it."""
+    since: datetime | None = None
+    """Since when it is not well; null where it is."""
 
 
 class Readiness(Answer):
-    """Whether a task that is created now would run."""
+    """Whether what is due now starts."""
 
     ready: bool
     parts: dict[str, Part]

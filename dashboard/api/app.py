@@ -10,7 +10,7 @@ from dashboard.api.answers import Event, Problem
 from dashboard.api.calendars import calendar_routes
 from dashboard.api.docs import docs_route
 from dashboard.api.events import event_routes
-from dashboard.api.health import health_router
+from dashboard.api.health import HealthCheck, health_router
 from dashboard.api.messages import message_routes
 from dashboard.api.metrics import metrics_router
 from dashboard.api.runs import run_routes
@@ -40,7 +40,7 @@ class Api(FastAPI):
         return document
 
 
-def create_api(catalogue: Catalogue, hub: Hub) -> FastAPI:
+def create_api(catalogue: Catalogue, hub: Hub, health_check: HealthCheck | None = None) -> FastAPI:
     """The API on this catalogue, to be mounted under `/api`."""
     app = Api(
         title="Duetime",
@@ -53,7 +53,7 @@ def create_api(catalogue: Catalogue, hub: Hub) -> FastAPI:
         redirect_slashes=False,
     )
     problems.install(app)
-    health = (health_router(catalogue), metrics_router(catalogue))
+    health = (health_router(health_check or HealthCheck(catalogue)), metrics_router(catalogue))
     feed = Feed(catalogue, hub, events.as_json)
     things = (task_routes(catalogue), run_routes(catalogue), schedule_routes(catalogue), event_routes(feed))
     people = (

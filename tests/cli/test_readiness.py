@@ -24,3 +24,8 @@ def test_no_answer_at_all_is_the_dashboards_own() -> None:
 def test_a_part_that_a_new_task_does_not_need_is_not_waited_for() -> None:
     ledger = '{"ok": false, "detail": "One discrepancy.", "required": false}'
     assert unwell('{"parts": {"ledger": ' + ledger + ', "b": {"ok": false, "detail": "Away."}}}') == {"b": "Away."}
+
+
+def test_what_was_due_before_the_start_is_not_waited_for() -> None:
+    late = '{"ok": false, "detail": "3 due times wait."}'
+    assert unwell('{"parts": {"due_times": ' + late + ', "pools": ' + late + "}}") == {}
