@@ -8,7 +8,7 @@ from dashboard.api import problems
 from dashboard.api.accounts import account_routes
 from dashboard.api.answers import Event, Problem
 from dashboard.api.calendars import calendar_routes
-from dashboard.api.docs import docs_route
+from dashboard.api.docs import docs_routes
 from dashboard.api.events import event_routes
 from dashboard.api.health import HealthCheck, health_router
 from dashboard.api.messages import message_routes
@@ -49,7 +49,7 @@ def create_api(catalogue: Catalogue, hub: Hub, health_check: HealthCheck | None 
         servers=[{"url": "/api"}],
         docs_url=None,
         redoc_url=None,
-        openapi_url="/openapi.json",
+        openapi_url=None,  # ours is made in a thread: that takes a while
         redirect_slashes=False,
     )
     problems.install(app)
@@ -64,6 +64,6 @@ def create_api(catalogue: Catalogue, hub: Hub, health_check: HealthCheck | None 
     )
     for router in (*things, *people, *health):
         app.include_router(router)
-    app.router.routes.append(docs_route(app))
+    app.router.routes += docs_routes(app)
     app.add_middleware(DefaultHeaders, headers={"Content-Security-Policy": NOTHING_ELSE, "Cache-Control": "no-store"})
     return app

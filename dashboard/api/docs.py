@@ -9,7 +9,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 STYLE = """
@@ -27,13 +27,16 @@ POLICY = (
 )
 
 
-def docs_route(app: FastAPI) -> Route:
-    """`/docs`."""
+def docs_routes(app: FastAPI) -> list[Route]:
+    """`/docs`, and `/openapi.json` for programs."""
 
     def docs(_request: Request) -> Response:
         return HTMLResponse(page(app.openapi()), headers={"Content-Security-Policy": POLICY})
 
-    return Route("/docs", docs)
+    def document(_request: Request) -> Response:
+        return JSONResponse(app.openapi())
+
+    return [Route("/docs", docs), Route("/openapi.json", document)]
 
 
 def entrance_route() -> Route:
