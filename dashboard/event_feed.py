@@ -148,11 +148,14 @@ class Feed:
 
     async def _pages(self, position: Position) -> AsyncIterator[list[Told]]:
         """What there is after the position now."""
-        while found := await self._do(partial(events.read, after=position, limit=AT_ONCE)):
-            position = found[-1].position
-            yield [self._told(event) for event in found]
+        while found := await self._do(partial(self._read, after=position)):
+            position = found[-1].event.position
+            yield found
             if len(found) < AT_ONCE:
                 return
+
+    def _read(self, session: Session, *, after: Position) -> list[Told]:
+        return [self._told(event) for event in events.read(session, after=after, limit=AT_ONCE)]
 
     def _told(self, event: Event) -> Told:
         return Told(event, f"id: {event.position}\nevent: {event.type}\ndata: {self._as_text(event)}\n\n".encode())

@@ -1,5 +1,6 @@
 """The output of a run to a page: over a socket while it is printed, and as a text file."""
 
+import json
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -20,6 +21,8 @@ from db.tables import RunLog
 
 FIRST_LINES = 5000
 LINES_AT_ONCE = 1000
+MESSAGE_CHARACTERS, ROW_CHARACTERS = 100_000, 60
+"""Of a message to a page, and of a line besides its text: messages are compressed in the event loop, one at a time."""
 GATHER_SECONDS = 0.15
 """After lines were sent: many small writes of a run become few messages."""
 NEWEST_LINE = 2**63 - 1
@@ -80,21 +83,40 @@ class _Follower:
 
     async def follow(self, subscription: Subscription) -> None:
         while True:
-            while lines := await anyio.to_thread.run_sync(self._read, abandon_on_cancel=True):
-                is_first, self._after = self._after is None, lines[-1].id
-                message = _as_message(lines)
-                await self._websocket.send_json(message if is_first else {"lines": message["lines"]})
+            while messages := await anyio.to_thread.run_sync(self._read, abandon_on_cancel=True):
+                for message in messages:
+                    await self._websocket.send_text(message)
                 await anyio.sleep(GATHER_SECONDS)
             await subscription.changes(within_seconds=LOOK_SECONDS)
 
-    def _read(self) -> Sequence[RunLog]:
+    def _read(self) -> list[str]:
+        """The messages of the lines that are new."""
+        is_first = self._after is None
         try:
             with self._catalogue.transaction() as session:
                 if self._after is None:
-                    return logs.last_lines(session, self._run_id, limit=FIRST_LINES)
-                return logs.list_lines(session, self._run_id, after=self._after, limit=LINES_AT_ONCE)
+                    lines = logs.last_lines(session, self._run_id, limit=FIRST_LINES)
+                else:
+                    lines = logs.list_lines(session, self._run_id, after=self._after, limit=LINES_AT_ONCE)
         except CatalogueUnavailable:
-            return ()
+            return []
+        self._after = lines[-1].id if lines else self._after
+        return as_messages(lines, is_first=is_first)
+
+
+def as_messages(lines: Sequence[RunLog], *, is_first: bool) -> list[str]:
+    """The lines as JSON, in parts; the first part of the first lines says whether there may be older ones."""
+    parts: list[dict[str, Any]] = []
+    size = MESSAGE_CHARACTERS
+    for line in lines:
+        if size >= MESSAGE_CHARACTERS:
+            parts.append({"lines": []})
+            size = 0
+        parts[-1]["lines"].append(_as_row(line))
+        size += len(line.message) + ROW_CHARACTERS
+    if parts and is_first:
+        parts[0]["older"] = len(lines) == FIRST_LINES
+    return [json.dumps(part, separators=(",", ":"), ensure_ascii=False) for part in parts]
 
 
 def _as_message(lines: Sequence[RunLog]) -> dict[str, Any]:
