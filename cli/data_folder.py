@@ -3,15 +3,13 @@
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-from cli.console import Refused
+from cli import logs
+from cli.console import Refused, complain
 from cli.postgres_binaries import Account, prepare_home, server_account
 from cli.postgres_errors import PostgresUnavailable, cure_of
-
-LOG_BYTES = 10 * 1024 * 1024
-TAIL_BYTES = 4000
 
 
 class DataFolder:
@@ -75,19 +73,19 @@ class DataFolder:
         return self.logs / f"{part}.log"
 
     def open_log(self, part: str) -> int:
-        """The log to append to, as a file descriptor; one that grew too long is put aside."""
-        log = self.log_of(part)
-        with suppress(FileNotFoundError):
-            if log.stat().st_size > LOG_BYTES:
-                log.replace(log.with_suffix(".log.1"))
-        return os.open(log, os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        """The log to append to, as a file descriptor: where there is none to be had, what is printed is dropped."""
+        try:
+            return logs.open_to_append(self.log_of(part))
+        except OSError as error:
+            complain(f"{self.log_of(part)} can't be written, so what {part} prints is lost: {error}")
+            return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+
+    def bound_logs(self) -> None:
+        """Begins the logs anew that have grown too long. Raises OSError."""
+        for log in self.logs.glob("*.log"):
+            logs.bound(log)
 
     def last_lines(self, part: str, *, since_byte: int = 0, count: int = 5) -> list[str]:
         """What the part printed last."""
-        try:
-            with self.log_of(part).open("rb") as log:
-                log.seek(max(since_byte, os.fstat(log.fileno()).st_size - TAIL_BYTES))
-                lines = log.read().decode(errors="replace").splitlines()
-        except OSError:
-            return []
+        lines = logs.tail(self.log_of(part), since_byte=since_byte).splitlines()
         return [line for line in lines if line.strip()][-count:]

@@ -46,12 +46,11 @@ def export(chosen: argparse.Namespace) -> int:
 
 
 def _all(session: Session) -> Iterator[TaskView]:
-    cursor: str | None = None
-    while True:
-        page = task_views.list_tasks(session, limit=AT_ONCE, cursor=cursor, now=datetime.now(UTC))
+    page = task_views.list_tasks(session, limit=AT_ONCE, now=datetime.now(UTC))
+    yield from page.items
+    while page.next_cursor is not None:
+        page = task_views.list_tasks(session, limit=AT_ONCE, cursor=page.next_cursor, now=datetime.now(UTC))
         yield from page.items
-        if (cursor := page.next_cursor) is None:
-            return
 
 
 def check(chosen: argparse.Namespace) -> int:

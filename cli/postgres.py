@@ -12,6 +12,7 @@ from pathlib import Path
 import psycopg
 from psycopg import errors, sql
 
+from cli import logs
 from cli.postgres_binaries import Account, find_programs, prepare_home, server_account
 from cli.postgres_cluster import Cluster, serves
 from cli.postgres_errors import PostgresUnavailable, cures_for, unavailable
@@ -70,6 +71,10 @@ class EmbeddedPostgres:
                 if _wait_until(lambda: not serves(pid, self._cluster.data), time.monotonic() + patience_seconds):
                     return
         raise unavailable(f"PostgreSQL (pid {pid}) does not stop. Its disk may hang: see {self._cluster.log}.")
+
+    def bound_log(self) -> None:
+        """Begins the server's log anew if it has grown too long. Raises OSError."""
+        logs.bound(self._cluster.log)
 
     def pid(self) -> int | None:
         """The server's first process, if it is alive and really serves this folder."""

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import psutil
 
+from cli import logs
 from cli.postgres_binaries import Account
 from cli.postgres_errors import unavailable
 
@@ -27,7 +28,6 @@ CLUSTER = (
     "--locale-provider=builtin",
     "--builtin-locale=C.UTF-8",
 )
-LOG_BYTES = 10 * 1024 * 1024
 NO_PROCESS = 2_147_483_647  # above the highest pid of any system
 
 
@@ -104,19 +104,11 @@ class Cluster:
             socket_file.unlink(missing_ok=True)
 
     def open_log(self) -> int:
-        """The log to append to, as a file descriptor; one that grew too long is put aside."""
-        with suppress(FileNotFoundError):
-            if self.log.stat().st_size > LOG_BYTES:
-                self.log.replace(self.log.with_suffix(".log.1"))
-        return os.open(self.log, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
+        """The log to append to, as a file descriptor."""
+        return logs.open_to_append(self.log)
 
     def log_tail(self, since_byte: int = 0) -> str:
-        try:
-            with self.log.open("rb") as log:
-                log.seek(max(since_byte, self.log.stat().st_size - 4000))
-                return log.read().decode(errors="replace")
-        except FileNotFoundError:
-            return ""
+        return logs.tail(self.log, since_byte=since_byte)
 
 
 def serves(pid: int, data: Path) -> bool:

@@ -5,7 +5,6 @@ import random
 import signal
 import socket
 import subprocess
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from cli.leash import end_with_parent
 from cli.postgres_binaries import Account
 from cli.postgres_cluster import ENVIRONMENT, Cluster, write_private
 from cli.postgres_errors import unavailable
+from db import loops
 
 SETTINGS = (
     ("listen_addresses", "127.0.0.1"),
@@ -71,7 +71,7 @@ def launch(
     finally:
         os.close(log)
     # Somebody has to take its exit status, or once dead it would look alive.
-    threading.Thread(target=process.wait, name="postgres-exit", daemon=True).start()
+    loops.thread("postgres-exit", process.wait)
     return Launch(cluster, process, log_start)
 
 

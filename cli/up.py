@@ -139,10 +139,11 @@ class _System:
         return self._postgres.url(CATALOGUE)
 
     def _watch(self, awaited: Part) -> None:
-        while not self._stopping.requested:
-            self._supervisor.one_pass()
+        def look() -> float:
             ready = self._readiness.look(everybody_is_here=not self._supervisor.keeps(awaited))
-            self._stopping.wait(PAUSE_SECONDS if ready else STARTING_PAUSE_SECONDS)
+            return PAUSE_SECONDS if ready else STARTING_PAUSE_SECONDS
+
+        self._supervisor.watch(look)
 
 
 def _limits(settings: Settings) -> tuple[tuple[str, str], ...]:

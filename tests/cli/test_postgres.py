@@ -114,7 +114,7 @@ def test_a_ctrl_c_in_the_terminal_of_the_starter_does_not_reach_the_server(runni
 
 def test_a_starter_that_is_interrupted_leaves_no_server_behind(server: EmbeddedPostgres) -> None:
     interrupt_before_it_answers = (
-        "import psycopg\ndef connect(*a, **k): raise KeyboardInterrupt\npsycopg.connect = connect\n"
+        "import cli.postgres\ndef connect(*a, **k): raise KeyboardInterrupt\ncli.postgres.connect = connect\n"
     )
     starter = python(START + interrupt_before_it_answers + "E(Path(sys.argv[1])).start()", server.home)
     starter.communicate(timeout=60)

@@ -15,12 +15,14 @@ import psutil
 import pytest
 
 from cli.census import end_leftovers
+from cli.child import Child
 from cli.console import Refused
 from cli.data_folder import DataFolder
 from cli.leash import leashed
 from cli.parts import Part, Role
 from cli.stopping import Stopping, StopRequested
 from cli.supervision import Supervisor
+from db import loops
 from tests.system import free_port
 from tests.waiting import wait_until
 
@@ -163,6 +165,92 @@ def test_a_program_that_is_not_there_is_tried_again_and_stops_nothing(
     world.wait(lambda: "reconciler ended with exit code 1" in capsys.readouterr().out, "word of it")
 
 
+class NobodyThoughtOfIt(Exception):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("where", "error"),
+    [
+        ("cli.supervision.is_well", NobodyThoughtOfIt()),
+        ("cli.supervision.kill", psutil.AccessDenied(1)),
+        ("cli.supervision.write_whole", NobodyThoughtOfIt()),
+        ("cli.census.psutil.process_iter", OSError(24, "Too many open files")),
+        ("cli.data_folder.logs.bound", OSError(28, "No space left on device")),
+    ],
+)
+def test_whatever_a_pass_raises_the_parts_are_started_again(
+    world: World, monkeypatch: pytest.MonkeyPatch, where: str, error: Exception
+) -> None:
+    def break_it(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(where, break_it)
+    monkeypatch.setattr("cli.restarts.FIRST_DELAY_SECONDS", 0.05)
+    waiting = part(FOREVER, "worker-2", needs="http://127.0.0.1:9/")
+    dying = part("print('started', flush=True); raise SystemExit(3)")
+    world.keep(waiting, dying)
+    world.wait(lambda: world.log().count("started") >= 2, "the other part to be started twice")
+    monkeypatch.undo()
+
+
+def test_a_part_that_cannot_be_looked_after_keeps_no_other_from_it(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exit_code = Child.exit_code
+
+    def broken(child: Child) -> int | None:
+        if child.part.name == "broken":
+            raise NobodyThoughtOfIt
+        return exit_code(child)
+
+    monkeypatch.setattr(Child, "exit_code", broken)
+    monkeypatch.setattr("cli.restarts.FIRST_DELAY_SECONDS", 0.05)
+    world.keep(part(FOREVER, "broken"), part("print('started', flush=True); raise SystemExit(3)"))
+    world.wait(lambda: world.log().count("started") >= 2, "the other part to be started twice")
+    assert loops.failures()["supervisor.broken"] > 0
+    assert "worker-1 ended with exit code 3" in capsys.readouterr().out
+    monkeypatch.undo()
+
+
+def test_a_part_that_cannot_be_started_is_tried_again_whatever_the_reason(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("cli.restarts.FIRST_DELAY_SECONDS", 0.05)
+    world.keep(Part("reconciler", Role.RECONCILER, (sys.executable, "-c", FOREVER), {"A": "\0"}), part(FOREVER))
+    world.started()
+    assert "reconciler can't be started: embedded null byte" in capsys.readouterr().err
+
+
+def test_passes_are_made_until_somebody_wants_to_stop_whatever_they_raise(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("db.loops.records.FIRST_PAUSE_SECONDS", 0.001)
+    left: list[Exception | None] = [NobodyThoughtOfIt(), OSError(28, "No space left on device"), None, None]
+
+    def also() -> float:
+        if (error := left.pop(0)) is not None:
+            raise error
+        if not left:
+            world.stopping.request()
+        return 0.0
+
+    world.keep(part(FOREVER))
+    world.supervisor.watch(also)
+    assert left == []
+    assert [child.part.name for child in world.supervisor._children if child.pid] == ["worker-1"]
+
+
+def test_what_the_parts_print_is_bounded_while_they_run(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cli.logs.LOG_BYTES", 10_000)
+    world.keep(part("import itertools\nfor n in itertools.count(): print('line', n, flush=True)"))
+    aside = world.folder.log_of("worker-1").with_suffix(".log.1")
+    world.wait(aside.exists, "the log to be put aside")
+    before = aside.stat().st_mtime_ns
+    world.wait(lambda: aside.exists() and aside.stat().st_mtime_ns != before, "it to be put aside again")
+    assert aside.stat().st_size <= 1_000_000  # it goes on while it is copied
+
+
 def test_a_part_that_ignores_sigterm_is_killed_within_its_bound(
     world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -231,6 +319,7 @@ from cli.data_folder import DataFolder
 from cli.leash import leashed
 from cli.stopping import Stopping, StopRequested
 from cli.supervision import Supervisor
+from db import loops
 from tests.cli.test_supervision import DEAF, FOREVER, part
 folder = DataFolder(Path({str(tmp_path / "data")!r}))
 with folder.held(with_postgres=False):
