@@ -1,7 +1,7 @@
 """Tracebacks as they are logged: never with the values of variables, and of a bounded size, whatever was raised."""
 
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 FRAMES = 15
 """Of the last ones, of each exception."""
@@ -14,35 +14,39 @@ BECAUSE = "\nThe cause of that:\n\n"
 MEANWHILE = "\nRaised while this was handled:\n\n"
 
 
-def bounded(error: BaseException) -> str:
+Clean = Callable[[str], str]
+"""Takes from the text of an exception what nobody is to read, before the text is cut."""
+
+
+def bounded(error: BaseException, clean: Clean = str) -> str:
     """The exception with where it was raised and its causes, the last first."""
-    return shortened("".join(_chain(error)).rstrip(), CHARACTERS)
+    return shortened("".join(_chain(error, clean)).rstrip(), CHARACTERS)
 
 
-def _chain(error: BaseException) -> Iterator[str]:
+def _chain(error: BaseException, clean: Clean) -> Iterator[str]:
     cause: BaseException | None = error
     seen = set[int]()
     while cause is not None and id(cause) not in seen and len(seen) < CAUSES:
         seen.add(id(cause))
-        yield from _one(cause)
+        yield from _one(cause, clean)
         explicit, implicit = cause.__cause__, None if cause.__suppress_context__ else cause.__context__
         cause = explicit or implicit
         if cause is not None:
             yield BECAUSE if explicit else MEANWHILE
 
 
-def _one(error: BaseException, depth: int = 0) -> Iterator[str]:
+def _one(error: BaseException, clean: Clean, depth: int = 0) -> Iterator[str]:
     if error.__traceback__ is not None:
         yield "Traceback (the last of its calls):\n"
         yield from traceback.format_tb(error.__traceback__, limit=-FRAMES)
-    yield f"{message(error)}\n"
+    yield f"{message(error, clean)}\n"
     if isinstance(error, BaseExceptionGroup) and depth < DEPTH:
         for number, inner in enumerate(error.exceptions[:INNER], start=1):
             yield f"\n{number} of the {len(error.exceptions)} in it:\n\n"
-            yield from _one(inner, depth + 1)
+            yield from _one(inner, clean, depth + 1)
 
 
-def message(error: BaseException) -> str:
+def message(error: BaseException, clean: Clean = str) -> str:
     """The name of the exception and what it says."""
     # `traceback` would look into all exceptions of a group, whose number may be astronomical.
     kind = type(error)
@@ -53,7 +57,7 @@ def message(error: BaseException) -> str:
     except Exception as unsayable:  # noqa: BLE001 - whatever its own code raises
         said = f"(its text cannot be made: {type(unsayable).__name__})"
     notes = [str(note) for note in getattr(error, "__notes__", ())[:INNER]]
-    return shortened("\n".join([f"{name}: {said}" if said else name, *notes]), MESSAGE)
+    return shortened(clean("\n".join([f"{name}: {said}" if said else name, *notes])), MESSAGE)
 
 
 def shortened(text: str, length: int) -> str:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from db.actions import FlowAction, HttpAction, PythonAction, ShellAction
 from db.states import Level, RunState, Stream
+from flows.masks import NOTHING, Mask
 
 Action = ShellAction | HttpAction | PythonAction | FlowAction
 
@@ -35,7 +36,9 @@ class Attempt:
     after: Mapping[str, str] = field(default_factory=dict)
     """What a process is told of the run that this one follows."""
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Those that the parameters of a flow name: Prefect keeps these, so they are put in place in the flow's process."""
+    """Those that the action names. In the parameters of a flow, which Prefect keeps, its process puts them in place."""
+    mask: Mask = field(default=NOTHING, repr=False)
+    """Hides them in what the attempt says."""
 
     def environment(self) -> Mapping[str, str]:
         """What a process is told of its task."""

@@ -8,22 +8,26 @@ import traceback
 from collections.abc import Callable
 from typing import Any, TextIO
 
+from db import tracebacks
+from flows.masks import Mask
+
 MAX_RETURNED = 2000
 
 
 def main(request: dict[str, Any], report: TextIO) -> int:
     """The exit code; the report gets a line of JSON with `returned` or `error`. SystemExit passes through."""
+    mask = Mask.of(request["secrets"])
     try:
         returned = find(request["callable"])(**request["kwargs"])
         if inspect.isawaitable(returned):
             returned = asyncio.run(_awaited(returned))
         if returned is not None:
-            report.write(json.dumps({"returned": _shown(returned)}) + "\n")
+            report.write(json.dumps({"returned": _shown(returned, mask)}) + "\n")
     except SystemExit:
         raise
     except BaseException as error:  # noqa: BLE001 - whatever the function raises is its failure
         traceback.print_exception(type(error), error, _without_own_frames(error))
-        report.write(json.dumps({"error": _said(error)}) + "\n")
+        report.write(json.dumps({"error": tracebacks.message(error, mask)}) + "\n")
         return 1
     return 0
 
@@ -46,13 +50,9 @@ async def _awaited(awaitable: Any) -> Any:
     return await awaitable
 
 
-def _shown(value: Any) -> str:
-    text = repr(value)
+def _shown(value: Any, mask: Mask) -> str:
+    text = mask(repr(value))
     return text if len(text) <= MAX_RETURNED else f"{text[:MAX_RETURNED]}… ({len(text)} characters)"
-
-
-def _said(error: BaseException) -> str:
-    return "".join(traceback.format_exception_only(error)).strip()[:MAX_RETURNED]
 
 
 def _without_own_frames(error: BaseException) -> Any:

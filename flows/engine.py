@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable
 from typing import Any, TextIO
 from uuid import UUID
@@ -15,10 +14,10 @@ from uuid import UUID
 from prefect import Flow
 from prefect._internal import control_listener
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.deployments.steps.core import run_steps
 from prefect.events.worker import EventsWorker
-from prefect.flow_engine import AsyncFlowRunEngine, FlowRunEngine, run_flow
+from prefect.flow_engine import run_flow
 from prefect.flows import load_flow_from_entrypoint
 from prefect.logging.configuration import setup_logging
 from prefect.logging.handlers import APILogWorker
@@ -26,9 +25,11 @@ from prefect.logging.loggers import flow_run_logger
 from prefect.states import Cancelled, Pending
 from prefect.utilities.asyncutils import run_coro_as_sync
 
+from db import tracebacks
 from db.logs import MAX_LINE
 from flows.attempts import CANCEL_SIGNAL
-from flows.secrets import Mask, replaced
+from flows.masks import Mask
+from flows.secrets import replaced
 
 DELIVER_WITHIN_SECONDS = 5
 MAX_ERROR = 2000
@@ -41,8 +42,11 @@ def main(request: dict[str, Any], report: TextIO) -> int:
     _log_to(report)
     _leave_sigterm_to_worker()
     run_id = UUID(request["run_id"])
+    mask = Mask.of(request["secrets"])
+    if mask.forms:
+        _mask_with(mask)
     with get_client(sync_client=True) as client:
-        ending = _ending(client, run_id, lambda: _execute(client, run_id, request))
+        ending = _ending(client, run_id, lambda: _execute(client, run_id, request), mask)
     report.write(json.dumps(ending) + "\n")
     # What was logged and not sent yet would be lost with this process.
     APILogWorker.drain_all(timeout=DELIVER_WITHIN_SECONDS)
@@ -50,19 +54,19 @@ def main(request: dict[str, Any], report: TextIO) -> int:
     return 0
 
 
-def _ending(client: SyncPrefectClient, run_id: UUID, execute: Callable[[], None]) -> dict[str, Any]:
+def _ending(client: SyncPrefectClient, run_id: UUID, execute: Callable[[], None], mask: Mask) -> dict[str, Any]:
     """What came of it, as Prefect has it."""
     error = "Prefect's engine left the run before its end."
     try:
         execute()
     except BaseException as raised:  # noqa: BLE001 - what the engine raises, it has told Prefect before
-        error = "".join(traceback.format_exception_only(raised)).strip()[:MAX_ERROR]
+        error = tracebacks.message(raised, mask)
     # The end is known: who would end this process now has only to wait.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with contextlib.suppress(Exception):
         state = client.read_flow_run(run_id).state
         if state is not None and state.is_final():
-            return {"state": [state.type.value, state.name], "message": state.message and state.message[:MAX_ERROR]}
+            return {"state": [state.type.value, state.name], "message": mask(state.message or "")[:MAX_ERROR] or None}
         if state is not None and state.is_paused():
             return {"error": SUSPENDED}
     return {"error": error}
@@ -80,7 +84,6 @@ def _execute(client: SyncPrefectClient, run_id: UUID, request: dict[str, Any]) -
         flow_run.parameters = request["parameters"]
     parameters = None
     if request["secrets"]:
-        _mask_with(Mask.of(request["secrets"]))
         parameters = replaced(flow_run.parameters, request["secrets"])
     try:
         flow = _load(client, flow_run, request["entrypoint"])
@@ -142,28 +145,27 @@ def _cancel(*_: object) -> None:
 
 
 def _mask_with(mask: Mask) -> None:
-    """Hides the secrets in whatever is logged here, and in what the engine tells Prefect of an exception."""
+    """Hides the secrets in whatever is logged here, and in what the engine tells Prefect of the run and its tasks."""
     record_of = logging.getLogRecordFactory()
 
     def masked_record(*args: Any, **more: Any) -> logging.LogRecord:
         record = record_of(*args, **more)
         record.msg, record.args = mask(record.getMessage()), ()
         if record.exc_info:
-            record.exc_text = mask("".join(traceback.format_exception(*record.exc_info)).rstrip())
+            error = record.exc_info[1]
+            record.exc_text = tracebacks.bounded(error, mask) if error is not None else None
             record.exc_info = None
         return record
 
     logging.setLogRecordFactory(masked_record)
-    for engine in (FlowRunEngine, AsyncFlowRunEngine):
-        engine.handle_exception = _masking(engine.handle_exception, mask)  # type: ignore[method-assign]
+    make = State.__init__
 
+    def make_masked(self: State, **data: Any) -> None:
+        if data.get("message"):
+            data["message"] = mask(str(data["message"]))
+        make(self, **data)
 
-def _masking(handle: Callable[..., Any], mask: Mask) -> Callable[..., Any]:
-    def handle_masked(self: Any, exc: Exception, *args: Any, **more: Any) -> Any:
-        exc.args = tuple(mask(str(each)) for each in exc.args)
-        return handle(self, exc, *args, **more)
-
-    return handle_masked
+    State.__init__ = make_masked  # type: ignore[method-assign]
 
 
 def _log_to(report: TextIO) -> None:

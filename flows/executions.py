@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from db import journal
+from db import journal, tracebacks
 from db.actions import FlowAction
 from db.claims import Claimant, Claimed
 from db.errors import SecretNotFound, SecretsUnavailable
@@ -20,10 +20,11 @@ from db.states import WITH_PARAMETERS, Level, RunState, Stream, Trigger
 from flows import kinds
 from flows.attempts import Attempt, Result, instant_text
 from flows.logbook import Logbook
+from flows.masks import NOTHING, Mask
 from flows.parameters import as_asked
 from flows.records import Records, insist, now
 from flows.retries import delay_before
-from flows.secrets import DoesNotFit, Mask, MaskedOutput, in_place, names_in
+from flows.secrets import DoesNotFit, MaskedOutput, in_place, names_in
 from flows.telling import Teller
 
 log = logging.getLogger(__name__)
@@ -96,6 +97,8 @@ class Execution:
         claimed = self._claimed
         try:
             secrets = await self._secrets()
+            # In a thread: of a long value, all its forms are made.
+            mask = await asyncio.to_thread(Mask.of, secrets) if secrets else NOTHING
             action = self._task.action if self._by_engine else in_place(self._task.action, secrets)
         except (SecretNotFound, SecretsUnavailable, DoesNotFit) as error:
             return Result(RunState.FAILED, error=str(error))
@@ -108,16 +111,16 @@ class Execution:
             action=action,
             timeout_seconds=self._task.timeout_seconds,
             after=await self._after(),
-            secrets=secrets if self._by_engine else {},
+            secrets=secrets,
+            mask=mask,
         )
-        mask = Mask.of(secrets)
         try:
             result = await kinds.perform(attempt, MaskedOutput(self._output, mask), self._cancel)
-        except Exception as error:
-            log.exception("Attempt %d of run %s broke the worker's own code", number, claimed.key.id)
-            result = Result(
-                RunState.CRASHED, error=f"The worker could not execute this: {error!r}. Its log tells more."
-            )
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is logged without the secrets
+            said = tracebacks.bounded(error, mask)
+            log.error("Attempt %d of run %s broke the worker's own code: %s", number, claimed.key.id, said)
+            why = tracebacks.message(error, mask)
+            result = Result(RunState.CRASHED, error=f"The worker could not execute this: {why}. Its log tells more.")
         return replace(result, error=mask(result.error)) if result.error else result
 
     async def _after(self) -> Mapping[str, str]:

@@ -36,7 +36,7 @@ async def perform(
     cancel_signal: signal.Signals | None = None,
 ) -> Result:
     """Executes the attempt in a child to its end; see `flows.attempts.Perform` and `flows.processes.follow`."""
-    allowance = Allowance(output)
+    allowance = Allowance(output, mask=attempt.mask)
     report = Report(allowance)
     try:
         with processes.pipes_to(*processes.output_sinks(allowance), report) as pipes:

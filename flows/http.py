@@ -25,7 +25,7 @@ async def perform(attempt: Attempt, output: Output, cancel: asyncio.Event) -> Re
     """Sends the request and logs the body of the answer; headers are never logged, since they may hold secrets."""
     action = attempt.action
     assert isinstance(action, HttpAction)
-    allowance = Allowance(output)
+    allowance = Allowance(output, mask=attempt.mask)
     exchange = asyncio.ensure_future(_exchange(attempt, action, allowance))
     cancelled = asyncio.ensure_future(cancel.wait())
     try:

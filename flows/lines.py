@@ -6,6 +6,7 @@ import codecs
 from db.logs import MAX_LINE
 from db.states import Level, Stream
 from flows.attempts import Output
+from flows.masks import NOTHING, Mask, Masking
 
 MAX_BYTES = 10_000_000
 MAX_LINES = 100_000
@@ -16,8 +17,11 @@ PARTIAL_AFTER_SECONDS = 1.0
 class Allowance:
     """What one attempt may write, whatever the number of its streams; the rest is counted and dropped."""
 
-    def __init__(self, output: Output, *, max_bytes: int = MAX_BYTES, max_lines: int = MAX_LINES) -> None:
-        self._output = output
+    def __init__(
+        self, output: Output, *, mask: Mask = NOTHING, max_bytes: int = MAX_BYTES, max_lines: int = MAX_LINES
+    ) -> None:
+        """`mask`: what is hidden in the streams, before these are cut into lines."""
+        self._output, self.mask = output, mask
         self._max_bytes, self._max_lines = max_bytes, max_lines
         self._bytes = self._lines = 0
         self.dropped_bytes = self.dropped_lines = 0
@@ -59,11 +63,15 @@ class Allowance:
 
 
 class Lines:
-    """The lines of one stream of bytes. What cannot be decoded is replaced; a long line is cut into several."""
+    """The lines of one stream of bytes.
+
+    What cannot be decoded is replaced, what is to be hidden is hidden, and only then a long line is cut into several.
+    """
 
     def __init__(self, allowance: Allowance, stream: Stream, *, encoding: str = "utf-8") -> None:
         self._allowance, self._stream = allowance, stream
         self._decoder = codecs.getincrementaldecoder(encoding)("replace")
+        self._masking = Masking(allowance.mask)
         self._partial = ""
         self._timer: asyncio.TimerHandle | None = None
 
@@ -71,10 +79,10 @@ class Lines:
         """What was read, in pieces of any size."""
         if self._allowance.exhausted:
             # Nothing is decoded that nobody will see: a process that prints without end costs little.
-            begun, self._partial = self._partial.encode(), ""
+            begun, self._partial = self._partial.encode(errors="replace"), ""
             self._allowance.drop(len(begun) + len(data), lines=data.count(b"\n"))
             return
-        *whole, self._partial = (self._partial + self._decoder.decode(data)).split("\n")
+        *whole, self._partial = (self._partial + self._masking.feed(self._decoder.decode(data))).split("\n")
         for line in whole:
             self._write(line.removesuffix("\r"))
         while len(self._partial) > MAX_LINE:
@@ -89,7 +97,10 @@ class Lines:
 
     def close(self) -> None:
         """Writes what is left when the stream ended without a line break."""
-        self._partial += self._decoder.decode(b"", final=True)
+        rest = self._masking.feed(self._decoder.decode(b"", final=True)) + self._masking.close()
+        *whole, self._partial = (self._partial + rest).split("\n")
+        for line in whole:
+            self._write(line.removesuffix("\r"))
         self._show_partial()
 
     def _write(self, line: str) -> None:

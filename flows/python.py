@@ -27,6 +27,7 @@ async def perform(attempt: Attempt, output: Output, cancel: asyncio.Event) -> Re
         "callable": action.callable,
         "package": action.callable.partition(":")[0].partition(".")[0],
         "kwargs": action.kwargs,
+        "secrets": dict(attempt.secrets),
         "environment": environment.for_python(attempt),
     }
 

@@ -42,5 +42,5 @@ class Report:
         if "line" not in document:
             self.said.update(document)
             return
-        for line in str(document["line"]).splitlines() or [""]:
+        for line in self._allowance.mask(str(document["line"])).splitlines() or [""]:
             self._allowance.write(line, stream=Stream.STDOUT, level=Level(document["level"]))

@@ -5,15 +5,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, quote_plus
 
 from pydantic import ValidationError
 
 from db.actions import ShellAction
 from db.states import Level, Stream
 from flows.attempts import Action, Output
+from flows.masks import Mask
 
-MASK = "***"
 VARIABLE = "DUETIME_SECRET_{}"
 """As which a shell command gets a secret: in its text, others could read it by ps(1)."""
 _NAMED = re.compile(r"\$\{secret:([A-Za-z_][A-Za-z0-9_]{0,99})\}")
@@ -64,31 +63,6 @@ def replaced(value: Any, values: Mapping[str, str]) -> Any:
     if isinstance(value, dict):
         return {replaced(name, values): replaced(each, values) for name, each in value.items()}
     return value
-
-
-@dataclass(frozen=True, slots=True)
-class Mask:
-    """Hides values, also as they look in a URL, in JSON or in Python's own words. Lines of a value are hidden, too."""
-
-    pattern: "re.Pattern[str] | None" = None
-
-    @classmethod
-    def of(cls, values: Mapping[str, str]) -> "Mask":
-        found = {form for value in values.values() for each in _parts(value) for form in _forms(each)}
-        longest_first = sorted(found, key=lambda form: (-len(form), form))
-        return cls(re.compile("|".join(map(re.escape, longest_first))) if longest_first else None)
-
-    def __call__(self, said: str) -> str:
-        return said if self.pattern is None else self.pattern.sub(MASK, said)
-
-
-def _parts(value: str) -> set[str]:
-    """What is printed of it at once: all of it, or a line."""
-    return {value, *(line for each in value.splitlines() if len(line := each.strip()) >= 4)}
-
-
-def _forms(value: str) -> set[str]:
-    return {value, quote(value), quote(value, safe=""), quote_plus(value), json.dumps(value)[1:-1], repr(value)[1:-1]}
 
 
 @dataclass(frozen=True, slots=True)

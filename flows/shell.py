@@ -20,7 +20,7 @@ async def perform(attempt: Attempt, output: Output, cancel: asyncio.Event) -> Re
     """Runs the command; its exit code decides."""
     action = attempt.action
     assert isinstance(action, ShellAction)
-    allowance = Allowance(output)
+    allowance = Allowance(output, mask=attempt.mask)
     try:
         with processes.pipes_to(*processes.output_sinks(allowance)) as pipes:
             stdout, stderr = pipes.writing
