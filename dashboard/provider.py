@@ -52,7 +52,7 @@ class Provider:
     role: Role = Role.VIEWER
     """Of whoever comes for the first time."""
     role_claim: str = ""
-    """The claim that names roles; it is then the provider who says, at each sign-in."""
+    """The claim that names roles; it is then the provider who says, at each sign-in, and who takes away."""
     admins: frozenset[str] = frozenset()
     """Mail addresses, which the provider has verified, of those who are admins at the first time."""
 
@@ -92,25 +92,25 @@ def account_of(session: Session, provider: Provider, claims: Mapping[str, Any], 
     """The account of whom the provider has signed in, made where it is the first time; None where it is disabled."""
     subject = f"{claims['iss']} {claims['sub']}"
     account = accounts.of_subject(session, subject)
+    role, said = provider.first_role(claims), provider.role_in(claims) is not None
     if account is None:
-        role = provider.first_role(claims)
-        return _made(session, _name_in(claims), subject=subject, role=role, now=now)
+        given: dict[str, Any] = {"role": role, "subject": subject, "by_provider": said, "actor": ACTOR, "now": now}
+        return _made(session, _name_in(claims), **given)
     if account.disabled:
         return None
-    role_now = provider.role_in(claims)
-    if role_now is not None and role_now != account.role:
-        tags, actor = account.tags, ACTOR
-        accounts.change(session, account.id, role=role_now, tags=tags, disabled=False, actor=actor, now=now)
+    if said or account.role_by_provider:
+        accounts.follow_provider(session, account.id, role=role, said=said, actor=ACTOR, now=now)
+        if not accounts.there_is_an_admin(session):
+            log.warning("Nobody is an admin any more. Make one with `duetime account`, or name one at the provider.")
     return account
 
 
-def _made(session: Session, name: str, *, subject: str, role: Role, now: datetime) -> Account:
+def _made(session: Session, name: str, **given: Any) -> Account:
     """An account of this name, or of one like it where somebody else is called so: nobody becomes somebody else."""
     try:
-        return accounts.add(session, name, role=role, subject=subject, actor=ACTOR, now=now)
+        return accounts.add(session, name, **given)
     except AccountNameTaken:
-        other = f"{name[:90]} {secrets.token_hex(3)}"
-        return accounts.add(session, other, role=role, subject=subject, actor=ACTOR, now=now)
+        return accounts.add(session, f"{name[:90]} {secrets.token_hex(3)}", **given)
 
 
 def _name_in(claims: Mapping[str, Any]) -> str:

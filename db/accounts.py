@@ -31,6 +31,7 @@ def add(
     tags: Sequence[str] | None = None,
     password: str | None = None,
     subject: str | None = None,
+    by_provider: bool = False,
     actor: str,
     now: datetime,
 ) -> Account:
@@ -49,6 +50,7 @@ def add(
         tags=None if tags is None else sorted(tags),
         password_hash=None if password is None else hashed(password),
         subject=subject,
+        role_by_provider=by_provider,
         disabled=False,
         created_at=now,
     )
@@ -79,10 +81,32 @@ def change(
     """
     check_rights(role, tags)
     account = _locked(session, account_id)
+    account.role_by_provider = account.role_by_provider and account.role == role
     account.role, account.tags, account.disabled = role.value, None if tags is None else sorted(tags), disabled
     if disabled:
         session.execute(delete(SignIn).where(SignIn.account_id == account_id))
     _check_that_an_admin_is_left(session)
+    _record(session, "account.changed", account, actor=actor, now=now)
+    _give_keys(session, account, actor=actor, now=now)
+    return account
+
+
+def follow_provider(
+    session: Session, account_id: UUID, *, role: Role, said: bool, actor: str, now: datetime
+) -> Account:
+    """Gives somebody the role that the identity provider says, or, where it says none, what is left without it.
+
+    The last admin may go so: who is one is said there. Who is limited to some tags becomes an editor at most.
+
+    Raises:
+        AccountNotFound.
+    """
+    account = _locked(session, account_id)
+    role = Role.EDITOR if role is Role.ADMIN and account.tags is not None else role
+    if (account.role, account.role_by_provider) == (role, said):
+        return account
+    account.role, account.role_by_provider = role.value, said
+    session.flush()
     _record(session, "account.changed", account, actor=actor, now=now)
     _give_keys(session, account, actor=actor, now=now)
     return account

@@ -435,6 +435,8 @@ class Account(Base):
     """Argon2id; null for those who sign in elsewhere."""
     subject: Mapped[str | None] = mapped_column(unique=True)
     """Who it is at the identity provider: its issuer and its own name for them."""
+    role_by_provider: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Whether the identity provider said the role: it is taken away when it does not say so any more."""
     disabled: Mapped[bool] = mapped_column(server_default=text("false"))
     created_at: Mapped[datetime]
     signed_in_at: Mapped[datetime | None]

@@ -4,20 +4,26 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import httpx
 import pytest
+from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
-from dashboard.provider import Provider
-from db import accounts
+from dashboard.live import Hub
+from dashboard.provider import Provider, account_of
+from db import accounts, keys, sign_ins
 from db.access import Role
 from db.engine import Catalogue
+from db.errors import LastAdmin
+from tests.conftest import FreshDatabase
 from tests.doors import house
 from tests.system import free_port
 from tests.waiting import wait_until
 
+NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 PEOPLE: dict[str, dict[str, object]] = {
     "1": {"preferred_username": "Ada", "email": "ada@example.org", "email_verified": True},
     "2": {"preferred_username": "Ben", "email": "ben@example.org", "email_verified": True, "groups": ["x", "operator"]},
@@ -66,6 +72,24 @@ def provider(issuer: str) -> Provider:
 def browser(catalogue: Catalogue, provider: Provider) -> Iterator[TestClient]:
     with TestClient(house(catalogue, {}, provider=provider), base_url="http://localhost:3000") as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def shared_catalogue(fresh_database: FreshDatabase, migrated: str) -> Iterator[Catalogue]:
+    with fresh_database(template=migrated) as url:
+        catalogue = Catalogue(url, application_name="duetime-test")
+        yield catalogue
+        catalogue.close()
+
+
+@pytest.fixture
+def session(shared_catalogue: Catalogue) -> Iterator[Session]:
+    """One transaction, which is rolled back."""
+    with shared_catalogue.engine.connect() as connection:
+        transaction = connection.begin()
+        with Session(connection, expire_on_commit=False) as session:
+            yield session
+        transaction.rollback()
 
 
 def sign_in(browser: TestClient, subject: str) -> httpx.Response:
@@ -155,3 +179,81 @@ def test_a_provider_that_is_away_is_said_so(catalogue: Catalogue) -> None:
     with TestClient(house(catalogue, {}, provider=away), base_url="http://localhost:3000") as client:
         answer = client.get("/sign-in/provider/")
         assert (answer.status_code, "Try again" in answer.text) == (502, True)
+
+
+GONE: list[dict[str, object]] = [
+    {},
+    {"groups": None},
+    {"groups": []},
+    {"groups": ["x"]},
+    {"groups": {"admin": True}},
+    {"groups": [["admin"], {"admin": "admin"}, None]},
+    {"groups": "admin operator"},
+    {"groups": True},
+    {"groups": {"groups": ["admin"]}},
+    {"roles": ["admin"]},
+]
+
+
+@pytest.mark.parametrize("claims", GONE)
+def test_a_role_that_the_provider_does_not_say_any_more_is_gone(
+    session: Session, provider: Provider, claims: dict[str, object]
+) -> None:
+    who = {"iss": "https://id.example", "sub": "7", "preferred_username": "Kim"}
+    first = account_of(session, provider, who | {"groups": ["admin"]}, now=NOW)
+    assert first is not None
+    token = sign_ins.begin(session, first, address="", now=NOW)
+    made = keys.make(session, "script", role=Role.ADMIN, maker=accounts.visitor(first), actor="Kim", now=NOW)
+    again = account_of(session, provider, who | claims, now=NOW)
+    assert again is not None
+    assert (again.id, again.role) == (first.id, "viewer")  # also where nobody else is an admin
+    for known in (sign_ins.find(session, token, password="", now=NOW), keys.find(session, made[1], now=NOW)):
+        assert known is not None
+        assert known.role is Role.VIEWER
+
+
+def test_what_is_no_claim_any_more_says_no_role(session: Session, provider: Provider) -> None:
+    who = {"iss": "https://id.example", "sub": "7", "preferred_username": "Kim", "groups": ["editor"]}
+    account_of(session, provider, who, now=NOW)
+    found = account_of(session, replace(provider, role_claim=""), who, now=NOW)
+    assert found is not None
+    assert found.role == "viewer"
+
+
+def test_a_role_that_somebody_gave_here_stays_where_the_provider_says_none(
+    session: Session, provider: Provider
+) -> None:
+    who = {"iss": "https://id.example", "sub": "7", "preferred_username": "Kim"}
+    kim = account_of(session, provider, who | {"groups": ["viewer"]}, now=NOW)
+    assert kim is not None
+    given = {"tags": ["ops"], "disabled": False, "actor": "ada", "now": NOW}
+    with pytest.raises(LastAdmin):
+        accounts.change(session, kim.id, role=Role.EDITOR, **given)  # type: ignore[arg-type]
+    accounts.add(session, "Ada", role=Role.ADMIN, password="correct horse battery", actor="root", now=NOW)
+    accounts.change(session, kim.id, role=Role.EDITOR, **given)  # type: ignore[arg-type]
+    assert account_of(session, provider, who, now=NOW) is kim
+    assert (kim.role, kim.tags) == ("editor", ["ops"])
+    account_of(session, provider, who | {"groups": ["admin"]}, now=NOW)
+    assert (kim.role, kim.tags) == ("editor", ["ops"])  # an admin cannot be limited to tags, and the limit stays
+    account_of(session, provider, who | {"groups": ["operator"]}, now=NOW)
+    account_of(session, provider, who, now=NOW)
+    assert kim.role == "viewer"
+
+
+def test_whose_group_is_taken_away_is_no_admin_in_any_open_browser(
+    catalogue: Catalogue, provider: Provider, issuer: str
+) -> None:
+    hub = Hub(catalogue.url)
+    hub.start()
+    claims: dict[str, object] = {"sub": "5", "preferred_username": "Dan", "email": "dan@example.org"}
+    app = house(catalogue, {}, provider=provider, hub=hub)
+    with TestClient(app, base_url="http://localhost:3000") as one, TestClient(app, base_url=one.base_url) as other:
+        wait_until(lambda: hub.connected, "hints to arrive")
+        httpx.put(f"{issuer}/users/5", json=claims | {"groups": ["admin"]}).raise_for_status()
+        sign_in(one, "5")
+        assert one.get("/api/accounts").status_code == 200
+        httpx.put(f"{issuer}/users/5", json=claims).raise_for_status()
+        sign_in(other, "5")
+        assert other.get("/api/accounts").status_code == 403
+        wait_until(lambda: one.get("/api/accounts").status_code == 403, "the other browser to follow")
+    hub.stop()
