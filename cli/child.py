@@ -30,7 +30,7 @@ class Child:
 
     def start(self) -> None:
         """Only in a thread that lasts as long as the system: when it ends, so does the part. Raises OSError."""
-        log = self._folder.open_log(self.part.name)
+        log, user = self._folder.open_log(self.part.name), self.part.user
         try:
             self._log_start = os.fstat(log).st_size
             self._process = subprocess.Popen(
@@ -39,6 +39,10 @@ class Child:
                 stdout=log,
                 stderr=log,
                 env=self.part.environment,
+                cwd=user.cwd,
+                user=user.account.uid,
+                group=user.account.gid,
+                extra_groups=user.account.groups,
                 start_new_session=True,  # the Ctrl-C of a terminal is for who started it
             )
         finally:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from cli import logs
 from cli.console import Refused, complain
-from cli.postgres_binaries import Account, prepare_home, server_account
+from cli.os_account import AS_STARTED, Account
+from cli.postgres_binaries import prepare_home, server_account
 from cli.postgres_errors import PostgresUnavailable, cure_of
 
 
@@ -24,17 +25,18 @@ class DataFolder:
         self.secret_keys = path / "secret-keys"
         self.prefect_auth = path / "prefect-auth"
         self.worker_password = path / "worker-password"
+        self.worker_home = path / "worker"
         self._lock = path / "lock"
 
     @contextmanager
-    def held(self, *, with_postgres: bool) -> Iterator[None]:
+    def held(self, *, with_postgres: bool, workers: Account = AS_STARTED) -> Iterator[None]:
         """Makes what is missing, and holds it until the block ends or this process dies, however it dies.
 
         Raises:
             Refused: it can't be written to, or another `duetime up` holds it.
         """
         try:
-            self._prepare(with_postgres=with_postgres)
+            self._prepare(with_postgres=with_postgres, workers=workers)
             lock = os.open(self._lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise self._refusal(error) from error
@@ -57,10 +59,13 @@ class DataFolder:
         except OSError as error:
             raise self._refusal(error) from error
 
-    def _prepare(self, *, with_postgres: bool) -> None:
-        # As root PostgreSQL runs as another user, who has to be able to pass through.
+    def _prepare(self, *, with_postgres: bool, workers: Account) -> None:
+        # As root PostgreSQL runs as another user, who has to be able to pass through, and so may workers.
+        postgres = server_account(self.postgres / "data") if with_postgres else AS_STARTED
+        others = [(whose, each) for whose, each in (("PostgreSQL", postgres), ("a worker", workers)) if each.uid]
         try:
-            prepare_home(self.path, server_account(self.postgres / "data") if with_postgres else Account())
+            for whose, each in others or [("", AS_STARTED)]:
+                prepare_home(self.path, each, whose=whose)
         except PostgresUnavailable as error:
             raise Refused(str(error)) from error
         self.logs.mkdir(mode=0o700, exist_ok=True)

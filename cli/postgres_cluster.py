@@ -14,7 +14,7 @@ from urllib.parse import quote
 import psutil
 
 from cli import logs
-from cli.postgres_binaries import Account
+from cli.os_account import Account
 from cli.postgres_errors import unavailable
 
 # Not the caller's: it may hold secrets, and another language than the one these modules read in the log.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.leash import end_with_parent
-from cli.postgres_binaries import Account
+from cli.os_account import Account
 from cli.postgres_cluster import ENVIRONMENT, Cluster, write_private
 from cli.postgres_errors import unavailable
 from db import loops

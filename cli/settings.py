@@ -25,6 +25,8 @@ class Settings:
     """The catalogue; None means the embedded PostgreSQL."""
     prefect_database_url: str | None
     """Prefect's own database; None means the one beside the catalogue."""
+    worker_user: str = ""
+    """Whom workers run as; empty for whoever starts the system."""
 
     @property
     def url(self) -> str:
@@ -34,7 +36,7 @@ class Settings:
 
     @property
     def prefect_url(self) -> str:
-        """Prefect has no password, so whatever the dashboard's address is, its own is loopback."""
+        """Whatever the dashboard's address is, Prefect's own is loopback."""
         return f"http://127.0.0.1:{self.prefect_port}"
 
     @property
@@ -58,6 +60,7 @@ def add_up_options(parser: argparse.ArgumentParser, environ: Mapping[str, str]) 
     option("prefect-port", _port, "4200", "the port of Prefect, always on 127.0.0.1")
     option("data-dir", Path, ".duetime", "the folder of all state")
     option("workers", _workers, "1", "how many workers run here")
+    option("worker-user", str, None, "started by root: the user whom workers, and so tasks, run as")
     option("database-url", database_url, None, "a PostgreSQL of your own, instead of the embedded one")
 
 
@@ -73,6 +76,7 @@ def settings_of(chosen: argparse.Namespace, environ: Mapping[str, str]) -> Setti
         workers=chosen.workers,
         database_url=chosen.database_url,
         prefect_database_url=environ.get("DUETIME_PREFECT_DATABASE_URL") or None,
+        worker_user=chosen.worker_user or "",
     )
 
 

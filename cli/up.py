@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 
 from cli.census import end_leftovers
 from cli.console import Refused, say
@@ -27,6 +28,7 @@ from cli.readiness import Readiness
 from cli.settings import CATALOGUE, Settings
 from cli.stopping import Stopping, StopRequested
 from cli.supervision import Supervisor
+from cli.worker_user import WorkerUser, settled, worker_user
 from dashboard.binding import PASSWORD, PROVIDER, UnsafeBinding, check_binding
 from db.worker_role import role_of, url_of
 
@@ -44,13 +46,15 @@ def up(settings: Settings, environ: Mapping[str, str]) -> int:
     # Where there is no catalogue yet, there is no account in it.
     has_catalogue = settings.database_url is not None or folder.postgres.exists()
     _check_binding(settings, environ, has_way_in=has_catalogue)
+    embedded = settings.database_url is None
+    user = worker_user(settings.worker_user, postgres_data=folder.postgres / "data" if embedded else None)
     stopping = Stopping()
     stopping.listen()
-    with folder.held(with_postgres=settings.database_url is None):
+    with folder.held(with_postgres=embedded, workers=user.account):
         if left := end_leftovers(folder.births):
             say(f"Ended {left} processes that a killed `duetime up` had left behind")
         _check_ports(settings)
-        _System(settings, environ, stopping, folder).run()
+        _System(settings, environ, stopping, folder, user).run()
     return 0
 
 
@@ -69,7 +73,15 @@ def _check_ports(settings: Settings) -> None:
 
 
 class _System:
-    def __init__(self, settings: Settings, environ: Mapping[str, str], stopping: Stopping, folder: DataFolder) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        environ: Mapping[str, str],
+        stopping: Stopping,
+        folder: DataFolder,
+        user: WorkerUser,
+    ) -> None:
+        self._user = user
         self._settings, self._environ, self._stopping, self._folder = settings, environ, stopping, folder
         embedded = settings.database_url is None
         self._postgres = EmbeddedPostgres(folder.postgres, _limits(settings), ends_with_us=True) if embedded else None
@@ -94,7 +106,8 @@ class _System:
         self._supervisor.run_to_end(migrations(self._settings, catalogue_url, {**self._environ, **workers}))
         _check_binding(self._settings, self._environ, has_way_in=there_is_an_admin(catalogue_url))
         self._tell_of_doors(catalogue_url)
-        everything = parts(self._settings, catalogue_url, {**self._environ, **workers, **self._kept()})
+        told = {**self._environ, **workers, **self._kept()}
+        everything = parts(self._settings, catalogue_url, told, self._settled(told))
         awaited = arrivals(catalogue_url, self._environ, since=datetime.now(UTC))
         self._readiness.tell(f"starting {', '.join(part.name for part in everything)}")
         self._supervisor.keep([*everything, awaited])
@@ -118,6 +131,16 @@ class _System:
             found[PREFECT_AUTH] = kept(self._folder.prefect_auth, prefect_auth)
             found[PREFECT_AUTH_FILE] = os.fspath(self._folder.prefect_auth)
         return found
+
+    def _settled(self, told: Mapping[str, str]) -> WorkerUser:
+        """The workers' user, who gets the keys themselves: their file is not theirs to read."""
+        keys, file = told.get(SECRET_KEYS, ""), told.get(SECRET_KEY_FILE)
+        try:
+            if self._user.name and not keys and file:
+                keys = Path(file).read_text().strip()
+            return settled(self._user, self._folder.worker_home, secret_keys=keys)
+        except OSError as error:
+            raise Refused(f"Workers cannot run as {self._user.name}: {error}") from error
 
     def _people_sign_in(self, catalogue_url: str) -> bool:
         by_environment = any(self._environ.get(name) for name in (PASSWORD, PROVIDER))

@@ -16,6 +16,7 @@ from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker
 from db import journal
 from db.engine import database_url_from_environment
 from flows.accelerator_proof import PREFECT_DATABASE_URL
+from flows.privacy import keep_to_itself
 from flows.station import GRACE_SECONDS, SLOTS, Station
 
 GRACE = "DUETIME_STOP_GRACE_SECONDS"
@@ -39,6 +40,7 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerResul
         Raises:
             SystemExit: DUETIME_DATABASE_URL is not set.
         """
+        keep_to_itself()
         journal.keep(loggers=["flows", "db"])
         station = Station(
             database_url=_database_url(),

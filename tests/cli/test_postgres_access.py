@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
+from cli.os_account import Account
 from cli.postgres import EmbeddedPostgres, PostgresUnavailable
-from cli.postgres_binaries import Account, find_programs, prepare_home
+from cli.postgres_binaries import find_programs, prepare_home
 
 
 def setting(server: EmbeddedPostgres, name: str) -> str:
