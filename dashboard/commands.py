@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 
 from dashboard import reads
 from dashboard.doing import perform
-from db import problems, run_requests, task_views, tasks, trials, workers
+from dashboard.viewer import viewer_zone
+from db import problems, run_requests, task_views, tasks, trials, waiting, workers
 from db.access import Role
 from db.errors import TaskNotFound
 from db.specs import AnyTask, as_document, parse_task
@@ -28,11 +29,16 @@ def run_now(task_id: UUID, action: Mapping[str, Any] | None = None) -> UUID | No
 
     Of two clicks in a row the second changes nothing.
     """
+    waits: list[str] = []
 
     def command(session: Session, at: datetime, by: str) -> UUID:
+        waits.extend(filter(None, [waiting.of_task(session, task_id, now=at, zone=viewer_zone())]))
         return run_requests.request_run(session, task_id, action=action, actor=by, now=at)
 
-    said = "A run is on its way." if action is None else TEST_ASKED
+    def said() -> str:
+        word = "run" if action is None else "test run"
+        return f"A {word} is asked for, and waits. {waits[0]}" if waits else f"A {word} is on its way."
+
     # To have it do something else is to say what is run.
     role = Role.OPERATOR if action is None else Role.EDITOR
     return _ask_once((task_id, action), lambda: perform(role, command, said, task_id))

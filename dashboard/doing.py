@@ -23,7 +23,7 @@ T = TypeVar("T")
 def perform(
     takes: Role,
     command: Callable[[Session, datetime, str], T],
-    said: str,
+    said: str | Callable[[], str],
     task: UUID | Callable[[Session], UUID] | None = None,
     *,
     tags: Sequence[str] | None = None,
@@ -43,6 +43,6 @@ def perform(
         st.toast(escape_markdown(str(error)), icon=":material/error:")
         return None
     note_own_change()
-    if said:
-        st.toast(said, icon=":material/check_circle:")
+    if words := said if isinstance(said, str) else said():
+        st.toast(escape_markdown(words), icon=":material/check_circle:")
     return done

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from dashboard.badges import Badge
 from dashboard.components import CellKind
 from dashboard.moments import moment
-from db import heartbeats, workers
+from db import heartbeats, pools, workers
 
 SILENT_AFTER = timedelta(seconds=30)
 """A part says every few seconds that it is there."""
@@ -24,16 +24,18 @@ class Part:
     name: str
     heard_at: datetime | None
     patience: timedelta = SILENT_AFTER
+    trouble: str = ""
+    """Why it is not well though it was heard of."""
 
     def is_well(self, *, now: datetime) -> bool:
-        return self.heard_at is not None and now - self.heard_at < self.patience
+        return self.heard_at is not None and now - self.heard_at < self.patience and not self.trouble
 
 
 def read(session: Session, *, now: datetime) -> list[Part]:
     """Reconciler, Prefect, the audit of the ledger, and the workers as one."""
     names = {heartbeats.RECONCILER: "Reconciler", heartbeats.PREFECT: "Prefect", heartbeats.AUDIT: "Audit"}
     beats = {part: heartbeats.last(session, part) for part in names}
-    present = workers.present(session, now=now)
+    present, served = workers.present(session, now=now), pools.all_of(session, now=now)
     found = [
         Part(
             name,
@@ -43,7 +45,9 @@ def read(session: Session, *, now: datetime) -> list[Part]:
         for part, name in names.items()
     ]
     heard = max((worker.heartbeat_at for worker in present), default=None)
-    return [*found, Part("1 worker" if len(present) == 1 else f"{len(present)} workers", heard)]
+    name = "1 worker" if len(present) == 1 else f"{len(present)} workers"
+    stopped = [pool for _, pool in sorted(served.items()) if pool.is_stopped]
+    return [*found, Part(name, heard, trouble=" ".join(pool.why_not() or "" for pool in stopped))]
 
 
 def labels(parts: Sequence[Part], zone: str, *, now: datetime) -> list[tuple[CellKind, Any]]:
@@ -51,7 +55,9 @@ def labels(parts: Sequence[Part], zone: str, *, now: datetime) -> list[tuple[Cel
     found: list[tuple[CellKind, Any]] = []
     for part in parts:
         tone, icon = ("green", "check") if part.is_well(now=now) else ("red", "alert")
-        found.append(("badges", [asdict(Badge(tone, icon, part.name))]))  # type: ignore[arg-type]
+        found.append(("badges", [asdict(Badge(tone, icon, part.name, part.trouble))]))  # type: ignore[arg-type]
         heard = moment(part.heard_at, zone)
         found.append(("away", heard) if heard else ("muted", "not heard of"))
+        if part.trouble:
+            found.append(("text", part.trouble))
     return found

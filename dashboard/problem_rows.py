@@ -20,6 +20,8 @@ BADGES: Mapping[ProblemKind, Badge] = {
     ProblemKind.MISSED: Badge("orange", "alert", "Missed"),
     ProblemKind.UNKNOWN: Badge("violet", "bolt", "Unknown"),
     ProblemKind.WAITING: Badge("orange", "clock", "Waiting"),
+    ProblemKind.POOL: Badge("red", "pause", "Work pool"),
+    ProblemKind.NOTIFICATIONS: Badge("red", "alert", "PostgreSQL"),
 }
 GROUP_COLUMNS = (
     Column("name", "Cause", "title"),
@@ -83,10 +85,28 @@ def _group(name: str, group: Sequence[Problem], zone: str) -> dict[str, Any]:
         "id": name,
         "name": {"text": name, "href": "problems", "sub": " ".join(filter(None, [first.task_name, more]))},
         "kind": [asdict(BADGES[kind]) for kind in kinds],
-        "tasks": "1 task" if len(group) == 1 else f"{len(group):,} tasks",
+        "tasks": _tasks(group),
         "last": moment(max(each.last_at for each in group), zone),
         "rev": [len(group), max(each.last_at for each in group).isoformat()],
     }
+
+
+def _tasks(group: Sequence[Problem]) -> str:
+    count = sum(each.task_id is not None for each in group)
+    return "" if count == 0 else "1 task" if count == 1 else f"{count:,} tasks"
+
+
+def place(key: str) -> tuple[str, dict[str, str]]:
+    """The page of what a problem is about, by the problem's key, and the parameters of its address."""
+    kind, _, about = key.partition(":")
+    if kind == ProblemKind.POOL:
+        return "workers", {}
+    return ("settings", {}) if kind == ProblemKind.NOTIFICATIONS else ("task", {"id": about})
+
+
+def _address(problem: Problem) -> str:
+    page, parameters = place(problem.key)
+    return f"{page}?id={parameters['id']}" if parameters else page
 
 
 def row(problem: Problem, *, zone: str) -> dict[str, Any]:
@@ -94,7 +114,7 @@ def row(problem: Problem, *, zone: str) -> dict[str, Any]:
     own = problem.cause[:LONGEST] if problem.cause != cause(problem) else ""
     return {
         "id": problem.key,
-        "name": {"text": problem.task_name, "href": f"task?id={problem.task_id}", "sub": own},
+        "name": {"text": problem.task_name, "href": _address(problem), "sub": own},
         "kind": [asdict(BADGES[problem.kind])],
         "times": f"{problem.times:,}",
         "since": moment(problem.since, zone),

@@ -195,11 +195,9 @@ def _ledger(audit: Audit | None, *, now: datetime) -> State:
 
 
 def _notifications(share: float) -> State:
-    taken = f"PostgreSQL's queue of notifications is {share * 100:.0f} % full"
     if share < notification_queue.ALARM_SHARE:
-        return State(True, f"{taken}.", required=False)
-    cure = "A listener of some database of this server does not read: end it (pg_stat_activity)."
-    return State(False, f"{taken}; when it is full, nothing can be written any more. {cure}", required=False)
+        return State(True, f"PostgreSQL's queue of notifications is {share * 100:.0f} % full.", required=False)
+    return State(False, notification_queue.in_words(share), required=False)
 
 
 def _some(told: Sequence[str], noun: str) -> str:

@@ -15,6 +15,7 @@ from dashboard.moments import clock, in_full, moment, span, zone_of
 from dashboard.text import escape_markdown
 from db import due_times, revisions
 from db.access import Role
+from db.pools import Pool
 from db.schedule_words import in_words
 from db.states import Missed
 from db.task_views import TaskView
@@ -25,7 +26,7 @@ PREFECT_URL = "DUETIME_PREFECT_URL"
 """Where Prefect's UI is, for links."""
 
 
-def show(task: TaskView, *, viewer_zone: str) -> None:
+def show(task: TaskView, pool: Pool, *, viewer_zone: str) -> None:
     """Everything above the cards."""
     zone = zone_of(task.spec, otherwise=viewer_zone)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -46,6 +47,8 @@ def show(task: TaskView, *, viewer_zone: str) -> None:
     if task.spec.description:
         st.text(task.spec.description)
     _warnings(task, zone)
+    if task.deleted_at is None and pool.is_stopped:
+        st.warning(escape_markdown(pool.why_not() or ""), icon=":material/hourglass_empty:")
 
 
 def _buttons(task: TaskView, zone: str) -> None:

@@ -1,7 +1,7 @@
 """The evidence for why due times went as they did, read for a page of a task's ledger with a handful of queries."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -10,6 +10,7 @@ from sqlalchemy import DateTime, and_, case, column, func, or_, select, true, va
 from sqlalchemy.dialects.postgresql import TSTZMULTIRANGE, Range
 from sqlalchemy.orm import Session, aliased
 
+from db import pools
 from db.due_times import PLANNED_FOR_EVER
 from db.plans import plan_for_values
 from db.revisions import Change
@@ -45,8 +46,9 @@ def _gather(session: Session, task_id: UUID, rows: Sequence[DueTime], *, now: da
     before = _runs_before(session, task_id, rows, policies)
     newer = _newer(session, task_id, rows)
     closings = _closings(session, task_id, rows)
-    present = _presence(session, {each.work_pool for each in policies.values()}, rows, now=now)
-    waiting = _waiting(session, task_id, rows)
+    served = {each.work_pool for each in policies.values()}
+    present = _presence(session, served, rows, now=now)
+    waiting = _waiting(session, task_id, rows, served, now=now)
     return {
         row.due_at: Evidence(
             policies=policies[row.due_at],
@@ -62,6 +64,7 @@ def _gather(session: Session, task_id: UUID, rows: Sequence[DueTime], *, now: da
             has_older=waiting.oldest_due_at is not None and waiting.oldest_due_at < row.due_at,
             deployed=waiting.deployed,
             sync_error=waiting.sync_error,
+            not_taken=waiting.not_taken.get(policies[row.due_at].work_pool) if row.outcome == Outcome.PENDING else None,
         )
         for row in rows
     }
@@ -305,9 +308,13 @@ class _Waiting:
     oldest_due_at: datetime | None = None
     deployed: bool = True
     sync_error: str | None = None
+    not_taken: Mapping[str, str | None] = field(default_factory=dict)
+    """Why nothing takes runs, by pool."""
 
 
-def _waiting(session: Session, task_id: UUID, rows: Iterable[DueTime]) -> _Waiting:
+def _waiting(
+    session: Session, task_id: UUID, rows: Iterable[DueTime], served: Iterable[str], *, now: datetime
+) -> _Waiting:
     if all(row.outcome != Outcome.PENDING for row in rows):
         return _Waiting()
     oldest = select(func.min(DueTime.due_at)).where(DueTime.task_id == task_id, DueTime.outcome == Outcome.PENDING)
@@ -315,4 +322,5 @@ def _waiting(session: Session, task_id: UUID, rows: Iterable[DueTime]) -> _Waiti
     running = session.scalar(active.order_by(Run.started_at).limit(1))
     known = (TaskStatus.deployment_id, TaskStatus.sync_error, oldest.scalar_subquery().label("oldest_due_at"))
     status = session.execute(select(*known).where(TaskStatus.task_id == task_id)).one()
-    return _Waiting(running, status.oldest_due_at, status.deployment_id is not None, status.sync_error)
+    not_taken = {name: pools.one_of(session, name, now=now).why_not() for name in served}
+    return _Waiting(running, status.oldest_due_at, status.deployment_id is not None, status.sync_error, not_taken)

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import case, literal, or_, select, update
+from sqlalchemy import case, delete, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Session
 
@@ -55,6 +55,11 @@ def beat(session: Session, part: str, *, now: datetime, details: dict[str, Any] 
     session.execute(
         insert(Heartbeat).values(part=part, **values).on_conflict_do_update(index_elements=["part"], set_=values)
     )
+
+
+def forget(session: Session, part: str) -> None:
+    """As if it had never been heard of."""
+    session.execute(delete(Heartbeat).where(Heartbeat.part == part))
 
 
 def last(session: Session, part: str) -> Heartbeat | None:

@@ -23,8 +23,8 @@ DEFAULT_QUEUE = "default"
 class Hindrance(StrEnum):
     """Why a worker that is there takes no run, in the words that follow `2 of them`."""
 
-    SILENT = "silent"
     DRAINED = "drained"
+    SILENT = "silent"
     OTHER_QUEUES = "of other queues"
     FAILING = "unable to claim"
     FULL = "full"
@@ -46,10 +46,10 @@ class Member:
     @property
     def hindrance(self) -> Hindrance | None:
         """Why it takes no run; None where it does."""
-        if self.silent_since is not None:
-            return Hindrance.SILENT
         if self.drained_at is not None:
             return Hindrance.DRAINED
+        if self.silent_since is not None:
+            return Hindrance.SILENT
         if self.queues and DEFAULT_QUEUE not in self.queues:
             return Hindrance.OTHER_QUEUES
         if self.claims_fail_since is not None:
@@ -81,7 +81,7 @@ class Pool:
         """Since when it is stopped, as far as that is known."""
         if not self.members:
             return self.left_at
-        known = (one.silent_since or one.drained_at or one.claims_fail_since for one in self.members)
+        known = (one.drained_at or one.silent_since or one.claims_fail_since for one in self.members)
         return max(filter(None, known), default=None)
 
     def why_not(self) -> str | None:

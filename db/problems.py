@@ -13,7 +13,7 @@ from sqlalchemy import delete, func, or_, select, true
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, aliased
 
-from db import audit, runs, workers
+from db import audit, notification_queue, pools, runs
 from db.notifications import Topic, notify
 from db.plans import plan_for_values
 from db.states import Mark, Outcome, ProblemKind, RunState
@@ -27,15 +27,20 @@ LOOKED_BACK = 50
 WITHIN = timedelta(hours=24)
 WAITS_FROM = timedelta(seconds=60)
 """A due time that has waited so long for a worker is a problem."""
+AHEAD = timedelta(days=36500)
+"""A pool that takes nothing is a problem before anything is late: whenever something of its own is due."""
 MARKS_READ = 5000
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something about a task. `cause` is a sentence; `since` is when it began, as far as it was looked back."""
+    """Something about a task. `cause` is a sentence; `since` is when it began, as far as it was looked back.
+
+    What is about no task has the name of what it is about instead.
+    """
 
     kind: ProblemKind
-    task_id: UUID
+    task_id: UUID | None
     task_name: str
     since: datetime
     last_at: datetime
@@ -47,7 +52,7 @@ class Problem:
     @property
     def key(self) -> str:
         """Under which people mark it."""
-        return f"{self.kind}:{self.task_id}"
+        return f"{self.kind}:{self.task_id or self.task_name}"
 
 
 def open_problems(session: Session, *, now: datetime) -> list[Problem]:
@@ -59,6 +64,8 @@ def open_problems(session: Session, *, now: datetime) -> list[Problem]:
         *_not_run(session, Outcome.MISSED, ProblemKind.MISSED, "Missed: it was too late to run.", now=now),
         *_not_run(session, Outcome.UNKNOWN, ProblemKind.UNKNOWN, "Its worker was lost: nobody knows.", now=now),
         *_waiting(session, now=now),
+        *_stopped_pools(session, now=now),
+        *_full_queue(session, now=now),
     ]
     marks = {mark.key: mark for mark in session.scalars(select(ProblemMark).limit(MARKS_READ))}
     marked = [replace(each, mark=_holds(marks.get(each.key), each, now=now)) for each in found]
@@ -179,15 +186,37 @@ def _waiting(session: Session, *, now: datetime) -> list[Problem]:
         .order_by(last.desc())
         .limit(MOST)
     )
-    served = {worker.work_pool for worker in workers.present(session, now=now)}
+    rows = session.execute(query).all()
+    why = {name: pools.one_of(session, name, now=now).why_not() for name in {row.pool for row in rows}}
     return [
-        Problem(ProblemKind.WAITING, row.id, row.name, row.first, row.last, row.times, _unserved(row.pool, served))
-        for row in session.execute(query)
+        Problem(ProblemKind.WAITING, row.id, row.name, row.first, row.last, row.times, why[row.pool] or _late(row.pool))
+        for row in rows
     ]
 
 
-def _unserved(pool: str, served: set[str]) -> str:
-    return f"No worker has taken it in time from pool {pool}." if pool in served else f"No worker serves pool {pool}."
+def _late(pool: str) -> str:
+    return f"No worker has taken it in time from pool {pool}."
+
+
+def _stopped_pools(session: Session, *, now: datetime) -> list[Problem]:
+    """Work pools that take no runs, whether something of theirs is late already or not."""
+    found = pools.stopped(session, now=now, due_before=now + AHEAD)
+    oldest = select(func.min(Task.created_at)).where(Task.deleted_at.is_(None))
+    of_pool = Task.spec["work_pool"].astext
+    return [
+        Problem(ProblemKind.POOL, None, pool.name, since, since, 1, pool.why_not() or "")
+        for pool in found
+        for since in [pool.since or session.scalar(oldest.where(of_pool == pool.name)) or now]
+    ]
+
+
+def _full_queue(session: Session, *, now: datetime) -> list[Problem]:
+    """PostgreSQL's queue of notifications, when it fills: at its end nobody can write any more."""
+    share = notification_queue.usage(session)
+    if share < notification_queue.ALARM_SHARE:
+        return []
+    since = notification_queue.filling_since(session) or now
+    return [Problem(ProblemKind.NOTIFICATIONS, None, "PostgreSQL", since, now, 1, notification_queue.in_words(share))]
 
 
 def mark(

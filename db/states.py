@@ -154,6 +154,10 @@ class ProblemKind(StrEnum):
     MISSED = "missed"
     UNKNOWN = "unknown"
     WAITING = "waiting"
+    POOL = "pool"
+    """Nothing takes runs of a work pool."""
+    NOTIFICATIONS = "notifications"
+    """PostgreSQL's queue of notifications fills."""
 
 
 class Mark(StrEnum):

@@ -97,6 +97,8 @@ class Evidence:
     deployed: bool = True
     """Whether Prefect has the task."""
     sync_error: str | None = None
+    not_taken: str | None = None
+    """Why nothing takes runs of its pool now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,12 +167,12 @@ def _overlapped(row: DueTime, known: Evidence, clock: Clock) -> str:
     if run is None:
         return "another run of the task was still going on (overlap: skip)."
     if run.ended_at is None:
-        return f"{_the_run(run, clock)} was still going on (it still is)."
+        return f"{the_run(run, clock)} was still going on (it still is)."
     if row.decided_at is not None and run.ended_at < row.decided_at:
         if run.state == RunState.CRASHED:
-            return f"{_the_run(run, clock)} had lost its worker and was to go on elsewhere."
-        return f"{_the_run(run, clock)} had not been reported as ended (it ended at {clock.at(run.ended_at)})."
-    return f"{_the_run(run, clock)} was still going on (it ended at {clock.at(run.ended_at)})."
+            return f"{the_run(run, clock)} had lost its worker and was to go on elsewhere."
+        return f"{the_run(run, clock)} had not been reported as ended (it ended at {clock.at(run.ended_at)})."
+    return f"{the_run(run, clock)} was still going on (it ended at {clock.at(run.ended_at)})."
 
 
 def _paused(pause: Pause | None, clock: Clock) -> str:
@@ -198,7 +200,7 @@ def _hindrance(known: Evidence, clock: Clock) -> str:
     if run is None:
         return _absence_sentence(known, clock)
     end = f", which ended at {clock.at(run.ended_at)}" if run.ended_at else ", which still goes on"
-    return f" It waited for {_the_run(run, clock)}{end}."
+    return f" It waited for {the_run(run, clock)}{end}."
 
 
 def _unknown(_row: DueTime, known: Evidence, clock: Clock) -> str:
@@ -208,7 +210,7 @@ def _unknown(_row: DueTime, known: Evidence, clock: Clock) -> str:
         heard = f"worker {_quoted(known.loss.worker)} was last heard of at {clock.at(known.loss.last_heard_at)}"
         return f"Unknown: {heard} while it ran this; what became of it nobody knows.{times}"
     if lost is not None and lost.error:
-        return f"Unknown: {_sentence(lost.error)}{times}"
+        return f"Unknown: {sentence(lost.error)}{times}"
     return f"Unknown: its worker was lost while it ran this; what became of it nobody knows.{times}"
 
 
@@ -247,7 +249,7 @@ def _parts(due_at: datetime, started_at: datetime, known: Evidence, clock: Clock
     absence = _absence_words(known, clock)
     waits = [
         (in_hand - due_at, f"until a worker had it{f' ({absence})' if absence else ''}"),
-        (free - in_hand, f"until {_the_run(known.before, clock)} had ended" if known.before else ""),
+        (free - in_hand, f"until {the_run(known.before, clock)} had ended" if known.before else ""),
         (started_at - free, "to start"),
     ]
     return [f"{length(span)} {words}" for span, words in waits if span >= WORTH_TELLING]
@@ -257,15 +259,19 @@ def _waits(row: DueTime, known: Evidence, clock: Clock) -> str:
     if row.reason == Reason.RESUMED:
         return f"Waits: {_resumed(known.pause, clock)}"
     if known.before is not None and (row.reason == Reason.QUEUED or known.has_older):
-        return f"Waits: {_the_run(known.before, clock)} has to end first."
+        return f"Waits: {the_run(known.before, clock)} has to end first."
     if row.reason == Reason.QUEUED or (known.has_older and known.policies.misfire is Misfire.ALL):
         return "Waits: its turn comes when the task's due times before it have been run."
     if known.sync_error:
-        return f"Waits: Prefect does not have the task: {_sentence(known.sync_error)}"
+        return f"Waits: Prefect does not have the task: {sentence(known.sync_error)}"
     if not known.deployed:
         return "Waits: Prefect has not been told of the task yet."
     absence = _absence_words(known, clock)
-    return f"Waits: {absence}." if absence else "Waits: no worker has it yet."
+    if absence:
+        return f"Waits: {absence}."
+    if known.not_taken:
+        return f"Waits: {known.not_taken[0].lower()}{known.not_taken[1:]}"
+    return "Waits: no worker has it yet."
 
 
 def _resumed(pause: Pause | None, clock: Clock) -> str:
@@ -286,7 +292,8 @@ _SENTENCES: Mapping[Outcome, Callable[[DueTime, Evidence, Clock], str]] = {
 }
 
 
-def _the_run(run: Run, clock: Clock) -> str:
+def the_run(run: Run, clock: Clock) -> str:
+    """`the run that was due at 14:05 UTC`, or what else it was."""
     if run.trigger == Trigger.MANUAL:
         return f"a run that was started by hand at {clock.at(run.due_at)}"
     if run.trigger == Trigger.TEST:
@@ -329,7 +336,8 @@ def _quoted(words: str) -> str:
     return one_line if len(one_line) <= LONGEST_QUOTE else f"{one_line[: LONGEST_QUOTE - 1]}…"
 
 
-def _sentence(words: str) -> str:
+def sentence(words: str) -> str:
+    """In one line, with an end."""
     one_line = _quoted(words)
     return one_line if one_line.endswith((".", "!", "?", "…")) else f"{one_line}."
 

@@ -44,6 +44,8 @@ class Run(Answer):
     error: str | None
     cancel_requested_at: datetime | None
     """When somebody asked for it to be cancelled."""
+    waiting_for: str | None = None
+    """What it waits for while it has not begun, or is between two attempts: a sentence. In lists it is not told."""
 
 
 class Answered(Answer):
@@ -233,9 +235,9 @@ def task_json(view: TaskView) -> dict[str, Any]:
     return {**as_document(view.spec), **as_json(Answered.model_validate(view))}
 
 
-def run_json(run: RunRow) -> dict[str, Any]:
+def run_json(run: RunRow, waiting_for: str | None = None) -> dict[str, Any]:
     """The run as it is answered."""
-    return as_json(Run.model_validate(run))  # type: ignore[no-any-return]
+    return {**as_json(Run.model_validate(run)), "waiting_for": waiting_for}
 
 
 def due_time_json(row: DueTimeRow, why: str | None) -> dict[str, Any]:

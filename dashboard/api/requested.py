@@ -1,10 +1,12 @@
 """Runs that were asked for: waited for a moment, until the reconciler has made them."""
 
 import time
+from contextlib import suppress
 from threading import BoundedSemaphore
 from uuid import UUID
 
-from db import run_requests
+from dashboard.context import now
+from db import run_requests, waiting
 from db.engine import Catalogue
 from db.errors import CatalogueUnavailable
 from db.tables import Run
@@ -22,6 +24,12 @@ class RequestedRuns:
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
         self._seats = BoundedSemaphore(WAITING_AT_MOST)
+
+    def what_holds_up(self, run: Run) -> str | None:
+        """What the run waits for, as far as PostgreSQL answers."""
+        with suppress(CatalogueUnavailable), self._catalogue.transaction() as session:
+            return waiting.of_run(session, run, now=now())
+        return None
 
     def wait_for(self, request_id: UUID) -> Run:
         """The run, or what stands for it after two seconds; its id is good everywhere.

@@ -11,7 +11,7 @@ from dashboard.api.access import Actor, tags_of_run, takes, within_tags
 from dashboard.api.bodies import JsonRoute
 from dashboard.api.inputs import NOTHING, After, Cursor, EmptyBody, From, Limit, LineLimit, RunId, To
 from dashboard.context import now
-from db import logs, run_requests, runs
+from db import logs, run_requests, runs, waiting
 from db.access import Role
 from db.engine import Catalogue
 from db.states import RunState
@@ -47,12 +47,14 @@ def run_routes(catalogue: Catalogue) -> APIRouter:
     @router.get("/{id}", openapi_extra=takes(Role.VIEWER), response_model=answers.Run, summary="Read a run")
     def read(run_id: RunId) -> Response:
         with catalogue.transaction() as session:
-            return JSONResponse(answers.run_json(run_requests.resolve(session, run_id)))
+            run = run_requests.resolve(session, run_id)
+            return JSONResponse(answers.run_json(run, waiting.of_run(session, run, now=now())))
 
     @router.post("/{id}/cancel", openapi_extra=takes(Role.OPERATOR), response_model=answers.Run, summary="Cancel a run")
     def cancel(run_id: RunId, actor: Actor, _body: EmptyBody = NOTHING) -> Response:
         with catalogue.transaction() as session:
-            return JSONResponse(answers.run_json(run_requests.cancel(session, run_id, actor=actor, now=now())))
+            run = run_requests.cancel(session, run_id, actor=actor, now=now())
+            return JSONResponse(answers.run_json(run, waiting.of_run(session, run, now=now())))
 
     @router.get(
         "/{id}/logs",

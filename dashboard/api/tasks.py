@@ -183,6 +183,10 @@ def _add_commands(router: APIRouter, catalogue: Catalogue) -> None:
 def _add_runs(router: APIRouter, catalogue: Catalogue) -> None:
     requested = RequestedRuns(catalogue)
 
+    def requested_run(request_id: UUID) -> dict[str, Any]:
+        run = requested.wait_for(request_id)
+        return answers.run_json(run, requested.what_holds_up(run))
+
     @router.post(
         "/{id}/run",
         openapi_extra=takes(Role.OPERATOR),
@@ -204,7 +208,7 @@ def _add_runs(router: APIRouter, catalogue: Catalogue) -> None:
         asked = body.model_dump(exclude_none=True)
         with catalogue.transaction() as session:
             first = once(session, scope=scope, key=key, request=asked, now=at, do=request_it)
-        document = first.get("run") or answers.run_json(requested.wait_for(UUID(first["request"])))
+        document = first.get("run") or requested_run(UUID(first["request"]))
         if key is not None:
             with catalogue.transaction() as session:
                 idempotency.remember(session, scope=scope, key=key, answer={"run": document})

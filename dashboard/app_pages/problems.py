@@ -66,9 +66,9 @@ def _mark(problem: Problem) -> Mark | None:
 def _counted(chosen: Sequence[Problem], shown: str) -> str:
     if not chosen:
         return "Nothing needs you. All is well." if shown == OPEN else f"Nothing is {shown.lower()}."
-    tasks = len({each.task_id for each in chosen})
+    tasks = len({each.task_id for each in chosen if each.task_id is not None})
     found = "1 problem" if len(chosen) == 1 else f"{len(chosen):,} problems"
-    return f"{found} of {'1 task' if tasks == 1 else f'{tasks:,} tasks'}"
+    return f"{found} of {'1 task' if tasks == 1 else f'{tasks:,} tasks'}" if tasks else found
 
 
 def _group(number: int, cause: str, group: Sequence[Problem], shown: str) -> None:
@@ -132,7 +132,8 @@ def _group_buttons(number: int, keys: Sequence[str]) -> None:
 
 
 def _open(key: str) -> None:
-    navigation.go("task", id=key.partition(":")[2])
+    page, parameters = problem_rows.place(key)
+    navigation.go(page, **parameters)
 
 
 def _act(key: str, action: str) -> None:

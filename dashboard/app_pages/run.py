@@ -17,7 +17,7 @@ from dashboard.failures import outage_shown
 from dashboard.moments import day, span, time_of_day, took, zone_of
 from dashboard.text import escape_markdown
 from dashboard.viewer import viewer_zone
-from db import evidence, run_requests, run_views, task_views
+from db import evidence, run_requests, run_views, task_views, waiting
 from db.access import Role
 from db.errors import RunNotFound, TaskNotFound
 from db.notifications import Topic, of
@@ -48,7 +48,7 @@ def _page_of(run_id: UUID, run: Run) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         with st.container(width="stretch"):
             navigation.back_link("task", escape_markdown(run.task_name), id=str(run.task_id))
-        topics = [of(Topic.RUNS, run_id), of(Topic.RUNS, run.id), of(Topic.TASKS, run.task_id)]
+        topics = [of(Topic.RUNS, run_id), of(Topic.RUNS, run.id), of(Topic.TASKS, run.task_id), Topic.WORKERS]
         components.live(topics, [FRAGMENT], key="run_live")
     _view(run_id)
 
@@ -64,6 +64,8 @@ def _view(run_id: UUID) -> None:
             components.story(run_story.as_data(run, zone), key="run_story", label="What happened")
             if found.why:
                 st.markdown(f":material/help: {escape_markdown(found.why)}")
+            if found.waits_for:
+                st.markdown(f":material/hourglass_empty: It waits. {escape_markdown(found.waits_for)}")
             _others(found)
         if run.error:
             st.error(escape_markdown(run.error), icon=":material/error:")
@@ -79,6 +81,7 @@ class _Found:
     task: TaskView | None
     around: Surroundings
     why: str | None
+    waits_for: str | None
     zone: str
 
 
@@ -93,7 +96,8 @@ def _read(run_id: UUID) -> _Found:
         around = run_views.surroundings(session, run)
         rows = [around.due_time] if around.due_time and task else []
         why = next(iter(evidence.explain(session, run.task_id, rows, now=at, zone=zone)), None)
-    return _Found(run, task, around, why, zone)
+        waits_for = waiting.of_run(session, run, now=at, zone=zone)
+    return _Found(run, task, around, why, waits_for, zone)
 
 
 def _head(found: _Found) -> None:

@@ -10,7 +10,7 @@ from dashboard.context import catalogue, now
 from dashboard.failures import outage_shown
 from dashboard.moments import zone_of
 from dashboard.viewer import viewer_zone
-from db import chains, revisions, runs, task_views
+from db import chains, pools, revisions, runs, task_views
 from db.errors import TaskNotFound
 from db.notifications import Topic, of
 from db.tables import Revision
@@ -38,7 +38,7 @@ def _page_of(task_id: UUID) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         with st.container(width="stretch"):
             navigation.back_link("tasks", "All tasks")
-        components.live([of(Topic.TASKS, task_id)], FRAGMENTS, key="task_live")
+        components.live([of(Topic.TASKS, task_id), Topic.WORKERS], FRAGMENTS, key="task_live")
     _head(task_id)
     _body(task_id)
 
@@ -48,7 +48,8 @@ def _head(task_id: UUID) -> None:
     with outage_shown():
         with catalogue().transaction() as session:
             task = task_views.get_task(session, task_id, now=now())
-        task_header.show(task, viewer_zone=viewer_zone())
+            pool = pools.one_of(session, task.spec.work_pool, now=now())
+        task_header.show(task, pool, viewer_zone=viewer_zone())
 
 
 @st.fragment(key=FRAGMENTS[1])

@@ -61,11 +61,39 @@ def test_run_now_shows_the_run_and_its_output_without_reloading(page: Page, worl
 
 def test_a_double_click_on_run_now_is_one_run(page: Page, world: World) -> None:
     task = world.task("backup")
+    world.heartbeats()
+    world.worker("w1", since=now())
     open_page(page, f"/task?id={task}", "backup")
     page.get_by_role("button", name="Run now").dblclick()
     expect(page.get_by_text("A run is on its way.").first).to_be_visible()
     settle(page)
     assert len(world.asked_for(task)) == 1
+
+
+def test_a_run_that_nobody_takes_says_what_it_waits_for_wherever_it_is_seen(page: Page, world: World) -> None:
+    world.heartbeats()
+    worker, task = world.worker("w1", since=now()), world.task("backup")
+    open_page(page, f"/task?id={task}", "backup")
+    why = "Nothing takes runs of pool default: its only worker is drained."
+    expect(page.get_by_text(why)).to_have_count(0)
+    world.drain(worker)
+    expect(page.get_by_text(why)).to_be_visible()
+    page.get_by_role("button", name="Run now").click()
+    expect(page.get_by_text(f"A run is asked for, and waits. {why}").first).to_be_visible()
+    wait_until(lambda: world.asked_for(task), "a run was asked for")
+    run = world.fulfil(task)
+    world.beat(worker)
+    open_page(page, f"/run?id={run.id}", f"Run {str(run.id)[:8]}")
+    expect(page.get_by_text(f"It waits. {why}")).to_be_visible()
+    world.beat(worker)
+    open_page(page, "/today", "Today")
+    expect(page.get_by_role("table", name="Needs attention")).to_contain_text(why)
+    expect(page.get_by_text(why).first).to_be_visible()
+    open_page(page, "/problems", "Problems")
+    expect(row(page, why, "default")).to_contain_text("Work pool")
+    world.beat(worker)
+    world.drain(worker, on=False)
+    expect(page.get_by_text("Nothing needs you. All is well.")).to_be_visible()
 
 
 def test_while_a_dialog_is_open_nothing_is_drawn_behind_it_and_then_all_at_once(page: Page, world: World) -> None:

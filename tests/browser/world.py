@@ -173,6 +173,13 @@ class World:
         for part in (heartbeats.RECONCILER, heartbeats.PREFECT):
             self.do(lambda s, part=part: heartbeats.beat(s, part, now=now()))  # type: ignore[misc]
 
+    def beat(self, worker_id: UUID) -> None:
+        """The worker is there, still."""
+        self.do(lambda s: workers.beat(s, worker_id, now=now()))
+
+    def drain(self, worker_id: UUID, *, on: bool = True) -> None:
+        self.do(lambda s: workers.drain(s, worker_id, on=on, actor="anna", now=now()))
+
     def say(self, run: RunKey, *messages: str, level: Level = Level.INFO, stream: Stream = Stream.STDOUT) -> None:
         """The run prints lines."""
         lines = [Line(run.id, now(), level, stream, message) for message in messages]

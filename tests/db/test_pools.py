@@ -18,6 +18,7 @@ FULL: dict[str, Any] = {"slots": 2, "running": 2}
 DRAINED: dict[str, Any] = {"drained_at": NOW}
 ELSEWHERE: dict[str, Any] = {"queues": ("gpu",)}
 FAILING: dict[str, Any] = {"claims_fail_since": NOW, "claims_fail_why": "PostgreSQL has no disk space left"}
+SILENT: dict[str, Any] = {"silent_since": NOW}
 FREE: dict[str, Any] = {"slots": 2, "running": 1}
 
 
@@ -25,6 +26,8 @@ FREE: dict[str, Any] = {"slots": 2, "running": 1}
     ("members", "why"),
     [
         ([], "it has no worker. Start one: prefect worker start --pool 'default' --type warm"),
+        ([SILENT], "its only worker is silent"),
+        ([DRAINED | SILENT], "its only worker is drained"),
         ([DRAINED], "its only worker is drained"),
         ([DRAINED, DRAINED], "all 2 workers are drained"),
         ([ELSEWHERE], "its only worker is of other queues (gpu)"),

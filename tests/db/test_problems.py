@@ -4,14 +4,14 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
-from db import due_times, problems, sync, tasks
+from db import due_times, notification_queue, problems, sync, tasks, workers
 from db.problems import Problem
 from db.states import Mark, Outcome, ProblemKind, Reason, RunState
-from db.tables import AuditEntry, DueTime
-from tests.db.conftest import MANUAL, NOW, a_run, a_worker, create, deployed, minutes, seconds
+from db.tables import AuditEntry, DueTime, Worker
+from tests.db.conftest import DAILY, MANUAL, NOW, a_run, a_worker, create, deployed, minutes, seconds
 
 HOUR = timedelta(hours=1)
 
@@ -48,6 +48,7 @@ def test_what_fails_from_the_beginning_fails_since_then(session: Session) -> Non
 
 def test_a_refused_task_is_a_problem(session: Session) -> None:
     sync.record_error(session, create(session), "No pool named gpu.")
+    a_worker(session)
     [problem] = found(session)
     assert (problem.kind, problem.cause) == (ProblemKind.NOT_DEPLOYED, "No pool named gpu.")
 
@@ -67,15 +68,48 @@ def test_missed_due_times_of_a_day_are_problems_and_skipped_ones_are_not(
 
 def test_a_due_time_that_nobody_takes_names_its_pool(session: Session) -> None:
     task = deployed(session, now=NOW - minutes(5), work_pool="gpu")
-    [problem] = found(session)
-    assert (problem.kind, problem.task_id, problem.times) == (ProblemKind.WAITING, task, 3)
-    assert problem.cause == "No worker serves pool gpu."
     a_worker(session)
-    assert found(session)[0].cause == "No worker serves pool gpu."
+    of_task, of_pool = sorted(found(session), key=lambda each: each.kind, reverse=True)
+    assert (of_task.kind, of_task.task_id, of_task.times) == (ProblemKind.WAITING, task, 3)
+    assert (of_pool.kind, of_pool.task_id, of_pool.task_name) == (ProblemKind.POOL, None, "gpu")
+    assert of_task.cause == of_pool.cause
+    assert of_pool.cause.startswith("Nothing takes runs of pool gpu: it has no worker.")
+    session.execute(update(Worker).values(work_pool="gpu"))
+    [late] = found(session)
+    assert late.cause == "No worker has taken it in time from pool gpu."
+
+
+def test_a_drained_pool_is_a_problem_at_once_since_it_was_drained(session: Session) -> None:
+    deployed(session, schedule=DAILY)
+    worker = a_worker(session, now=NOW - minutes(5))
+    workers.beat(session, worker.id, now=NOW)
+    assert found(session) == []
+    workers.drain(session, worker.id, on=True, actor="anna", now=NOW - seconds(1))
+    [problem] = found(session)
+    assert (problem.kind, problem.since, problem.key) == (ProblemKind.POOL, NOW - seconds(1), "pool:default")
+    assert problem.cause == "Nothing takes runs of pool default: its only worker is drained."
+    problems.mark(session, [problem.key], Mark.ACKNOWLEDGED, actor="anna", now=NOW)
+    assert found(session)[0].mark is not None
+
+
+def test_a_queue_of_notifications_that_fills_is_a_problem_since_it_began(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notification_queue, "usage", lambda _session: 0.2)
+    assert notification_queue.watch(session, now=NOW - minutes(3)) == 0
+    assert notification_queue.watch(session, now=NOW - minutes(2)) == 0
+    [problem] = found(session)
+    assert (problem.kind, problem.since) == (ProblemKind.NOTIFICATIONS, NOW - minutes(3))
+    assert problem.cause.startswith("PostgreSQL's queue of notifications is 20 % full.")
+    monkeypatch.setattr(notification_queue, "usage", lambda _session: 0.0)
+    assert notification_queue.watch(session, now=NOW) == 0
+    assert found(session) == []
+    assert notification_queue.filling_since(session) is None
 
 
 def test_what_waits_for_its_turn_is_no_problem(session: Session) -> None:
     task = deployed(session, now=NOW - minutes(3))
+    a_worker(session)
     for ago in (1, 2):
         due_times.put_in_line(session, task, NOW - minutes(ago))
     assert found(session) == []

@@ -387,6 +387,9 @@ def test_what_waits_says_what_for(session: Session) -> None:
     assert waits() == "Waits: no worker has been there since 11:51 UTC."
     stay(session, worker.id, until=DUE + seconds(20))
     assert waits() == "Waits: no worker has it yet."
+    workers.drain(session, worker.id, on=True, actor="anna", now=DUE)
+    assert waits() == "Waits: nothing takes runs of pool default: its only worker is drained."
+    workers.drain(session, worker.id, on=False, actor="anna", now=DUE)
     session.execute(update(TaskStatus).where(TaskStatus.task_id == task_id).values(deployment_id=None))
     assert waits() == "Waits: Prefect has not been told of the task yet."
     session.execute(update(TaskStatus).where(TaskStatus.task_id == task_id).values(sync_error="no pool\nnamed gpu"))
