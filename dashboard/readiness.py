@@ -73,7 +73,7 @@ def read(session: Session, *, now: datetime) -> Facts:
     return Facts(
         beats={name: beat.at for name, beat in found.items() if beat is not None},
         leads_since=heartbeats.held_since(session, heartbeats.RECONCILER, now=now),
-        passes=_passes_made(session),
+        passes=heartbeats.passes_made(session),
         failures=loop_failures.all_of(session),
         present=workers.present(session, now=now),
         pools={name: pools.one_of(session, name, now=now) for name in {one.pool for one in waiting}}
@@ -83,11 +83,6 @@ def read(session: Session, *, now: datetime) -> Facts:
         audit=ledger_audit.last_audit(session),
         queue_share=notification_queue.usage(session),
     )
-
-
-def _passes_made(session: Session) -> dict[str, datetime]:
-    noted = heartbeats.last(session, "passes")
-    return {} if noted is None else {name: datetime.fromisoformat(at) for name, at in noted.details.items()}
 
 
 def states(facts: Facts, *, now: datetime) -> dict[str, State]:

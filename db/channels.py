@@ -6,18 +6,18 @@ from datetime import datetime, time, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID, uuid4
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from db import audit, events
-from db.errors import ChannelNotFound, EventsForgotten, NameTaken
+from db.errors import ChannelNotFound, NameTaken
 from db.events import Position
 from db.notifications import Topic, notify
 from db.sealing import Sealer
 from db.tables import Channel
+from db.zones import zone_or_utc
 
 
 class About(StrEnum):
@@ -33,6 +33,7 @@ class About(StrEnum):
     """A due time was not run, or nobody knows whether it was."""
 
 
+FAR = timedelta(days=1)
 UNLESS_CHOSEN = (About.FAILED, About.RECOVERED, About.MISSED)
 
 
@@ -122,32 +123,29 @@ def ask_for_test(session: Session, channel_id: UUID, *, now: datetime) -> None:
 
 def due(session: Session, *, now: datetime) -> Sequence[Channel]:
     """The channels that may speak now."""
-    found = session.scalars(select(Channel).where(Channel.enabled)).all()
+    found = session.scalars(select(Channel).where(Channel.enabled).order_by(Channel.name)).all()
     return [each for each in found if each.test_asked_at is not None or _may_speak(each, now)]
 
 
 def _may_speak(channel: Channel, now: datetime) -> bool:
-    return (channel.retry_at is None or channel.retry_at <= now) and not is_quiet(channel, now)
+    # What is put off for long was noted when the clock was ahead.
+    waits = channel.retry_at is not None and now < channel.retry_at < now + FAR
+    return not waits and not is_quiet(channel, now)
 
 
 def is_quiet(channel: Channel, now: datetime) -> bool:
     """Whether it is in its quiet hours, which may go over midnight. Pure."""
     if channel.quiet_from is None or channel.quiet_to is None:
         return False
-    present = now.astimezone(ZoneInfo(channel.timezone)).time().replace(tzinfo=None)
+    present = now.astimezone(zone_or_utc(channel.timezone)).time().replace(tzinfo=None)
     if channel.quiet_from <= channel.quiet_to:
         return channel.quiet_from <= present < channel.quiet_to
     return present >= channel.quiet_from or present < channel.quiet_to
 
 
 def position(session: Session, channel: Channel) -> Position:
-    """Up to where it was told; now, where it was quiet for longer than events are kept."""
-    found = Position(channel.xid, channel.number)
-    try:
-        events.check(session, found)
-    except EventsForgotten:
-        return events.end(session)
-    return found
+    """Up to where it was told; where that was longer ago than events are kept, up to the oldest of these."""
+    return events.kept_from(session, Position(channel.xid, channel.number))
 
 
 def told(session: Session, channel_id: UUID, to: Position) -> None:

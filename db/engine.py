@@ -1,8 +1,9 @@
 """How to reach the catalogue: its address, its pool, one transaction at a time."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from datetime import datetime
 
 import psycopg
@@ -87,6 +88,13 @@ class Catalogue:
         event.listen(self.engine, "do_connect", connect)
         event.listen(self.engine, "handle_error", _give_up_connection)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+        self._check: Callable[[Session], None] = lambda _session: None
+
+    def checked(self, check: Callable[[Session], None]) -> "Catalogue":
+        """The same connections, for transactions that begin with a check, and end where it raises."""
+        checked = copy(self)
+        checked._check = check
+        return checked
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -95,9 +103,25 @@ class Catalogue:
         Raises:
             CatalogueUnavailable: PostgreSQL does not do it now, and may later.
         """
+        with self._errors_sorted(), self._sessions.begin() as session:
+            self._check(session)
+            yield session
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Session]:
+        """A session in which everything is read as of one instant, and nothing written.
+
+        Raises:
+            CatalogueUnavailable.
+        """
+        with self._errors_sorted(), self._sessions.begin() as session:
+            session.connection(execution_options={"isolation_level": "REPEATABLE READ", "postgresql_readonly": True})
+            yield session
+
+    @contextmanager
+    def _errors_sorted(self) -> Iterator[None]:
         try:
-            with self._sessions.begin() as session:
-                yield session
+            yield
         except (SQLAlchemyError, psycopg.Error) as error:
             if isinstance(error, psycopg.Error) and sqlstates.wants_another_connection(error):
                 self.engine.dispose()  # of a COPY, of which SQLAlchemy knows nothing

@@ -19,22 +19,23 @@ KEPT = timedelta(hours=24)
 """A listener may be away for so long and misses nothing."""
 LARGEST = 2**63 - 1
 
-_SETTLED = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
-_NEXT = "pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+SETTLED = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+NEXT = "pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
 _READ = text(
     f"""
 SELECT events.xid, events.number, events.at, events.type, events.task_id, tasks.name AS task_name, events.version,
        events.run_id, events.due_at
   FROM events LEFT JOIN tasks ON tasks.id = events.task_id
- WHERE (events.xid, events.number) > (:xid, :number) AND events.xid < {_SETTLED}
+ WHERE (events.xid, events.number) > (:xid, :number) AND events.xid < {SETTLED}
  ORDER BY events.xid, events.number
  LIMIT :limit
 """  # noqa: S608 - the names are our own
 )
-_END = text(f"SELECT {_SETTLED} AS settled")
+_END = text(f"SELECT {SETTLED} AS settled")
 _CHECK = text(
-    f"SELECT (xid, number) > (:xid, :number) OR :xid > {_NEXT} AS forgotten FROM forgotten_events"  # noqa: S608
+    f"SELECT (xid, number) > (:xid, :number) OR :xid > {NEXT} AS forgotten FROM forgotten_events"  # noqa: S608
 )
+_FORGOTTEN = text("SELECT xid, number FROM forgotten_events")
 _FORGET = text(
     """
 WITH old AS (
@@ -51,8 +52,8 @@ SELECT count(*) FROM old
 """
 )
 _FROM_ELSEWHERE = (
-    text(f"DELETE FROM events WHERE xid > {_NEXT}"),  # noqa: S608
-    text(f"UPDATE forgotten_events SET xid = 0, number = 0 WHERE xid > {_NEXT}"),  # noqa: S608
+    text(f"DELETE FROM events WHERE xid > {NEXT}"),  # noqa: S608
+    text(f"UPDATE forgotten_events SET xid = 0, number = 0 WHERE xid > {NEXT}"),  # noqa: S608
 )
 
 
@@ -148,6 +149,17 @@ def check(session: Session, position: Position) -> None:
     """
     if session.execute(_CHECK, {"xid": position.xid, "number": position.number}).scalar_one():
         raise EventsForgotten(str(position))
+
+
+def kept_from(session: Session, position: Position) -> Position:
+    """The position, or the nearest after it from which on everything is still there."""
+    try:
+        check(session, position)
+    except EventsForgotten:
+        row = session.execute(_FORGOTTEN).one()
+        # A position of another PostgreSQL server seems to come after all that there is.
+        return Position(row.xid, row.number) if position.xid <= row.xid else end(session)
+    return position
 
 
 def forget(session: Session, *, before: datetime, limit: int) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, or_, select
@@ -37,7 +38,8 @@ class Happening:
 def circumstances(session: Session, found: Sequence[Event], *, now: datetime) -> list[Happening]:
     """Of those events that are about a run that has begun or ended, or about a due time that was not run."""
     about = [event for event in found if _is_of_interest(event)]
-    tasks = {row.id: row for row in session.execute(select(Task.id, Task.spec).where(Task.id.in_(_tasks_of(about))))}
+    asked = select(Task.id, Task.name, Task.spec["tags"].label("tags"), Task.spec["schedule"].label("schedule"))
+    tasks = {row.id: row for row in session.execute(asked.where(Task.id.in_(_tasks_of(about))))}
     keys = [(event.run_id, event.due_at) for event in about if event.run_id is not None and event.due_at is not None]
     by_id = runs.get_many(session, keys)
     muted = _muted(session, now=now)
@@ -50,9 +52,9 @@ def circumstances(session: Session, found: Sequence[Event], *, now: datetime) ->
         told.append(
             Happening(
                 event,
-                task.spec["name"],
-                tuple(task.spec["tags"]),
-                task.spec["schedule"].get("timezone"),
+                task.name,
+                tuple(str(tag) for tag in task.tags) if isinstance(task.tags, list) else (),
+                _zone_in(task.schedule),
                 event.task_id in muted,
                 run,
                 _failures_before(session, run) if run is not None and run.state in FINAL_STATES else 0,
@@ -71,6 +73,12 @@ def _is_of_interest(event: Event) -> bool:
     if kind == "run":
         return word in {*FAILURES, RunState.COMPLETED, RunState.RUNNING}
     return event.type in ("due_time.missed", "due_time.unknown")
+
+
+def _zone_in(schedule: Any) -> str | None:
+    """Whatever is stored there."""
+    zone = schedule.get("timezone") if isinstance(schedule, dict) else None
+    return zone if isinstance(zone, str) else None
 
 
 def _tasks_of(found: Sequence[Event]) -> list[UUID]:

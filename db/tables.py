@@ -570,13 +570,23 @@ class Webhook(Base):
     number: Mapped[int] = mapped_column(BigInteger)
     """Up to which event deliveries were made of it."""
 
+    # Written by db.deliveries: whether it answers.
+    failures: Mapped[int] = mapped_column(server_default=text("0"))
+    """How many posts in a row were not answered, or by an error of its own."""
+    failing_since: Mapped[datetime | None]
+    probe_at: Mapped[datetime | None]
+    """While it does not answer: when one delivery is tried again. The others wait."""
+    error: Mapped[str | None]
+    """What went wrong last."""
+
 
 class Delivery(Base):
-    """An event on its way to a webhook. Written by db.webhooks only."""
+    """An event on its way to a webhook. Written by db.deliveries and db.webhooks only."""
 
     __tablename__ = "deliveries"
     __table_args__ = (
-        Index("deliveries_waiting", "next_at", postgresql_where=text("next_at IS NOT NULL")),
+        # deliveries.take_due: what is to be posted to each webhook.
+        Index("deliveries_waiting", "webhook_id", "next_at", "id", postgresql_where=text("next_at IS NOT NULL")),
         Index("deliveries_of_webhook", "webhook_id", text("id DESC")),
         Index("deliveries_by_age", "created_at"),
     )

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from db.channels import About
 from db.happenings import FAILURES, Happening
 from db.states import RunState, Trigger
 from db.tables import Channel
+from db.zones import zone_or_utc
 
 NAMED = 10
 MESSAGES_AT_ONCE = 5
@@ -147,7 +147,7 @@ def _when(one: Happening, zone: str) -> str:
 
 
 def _clock(at: datetime, zone: str) -> str:
-    return f"{at.astimezone(ZoneInfo(zone)):%a %d %b %H:%M:%S}"
+    return f"{at.astimezone(zone_or_utc(zone)):%a %d %b %H:%M:%S}"
 
 
 def _sentence(text: str) -> str:

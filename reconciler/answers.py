@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 import httpx
 
 from db.errors import Unavailable
+from reconciler import deadlines
 from reconciler.deadlines import within
 
-CALL_SECONDS = 20.0
+CALL_SECONDS = 15.0
 """From the first byte that is sent to the last one that arrives."""
 LARGEST_ANSWER = 32 * 1024 * 1024
 AWAY = frozenset({401, 403, 407, 408, 425, 429})
@@ -53,12 +54,15 @@ def call(http: httpx.Client, method: str, path: str, document: Any = None) -> An
 
     Raises:
         PrefectUnavailable, PrefectRefused.
+        TookTooLong: the work that makes the call has no time left.
     """
+    deadlines.check()
     content = _encoded(document)
     try:
         with within(CALL_SECONDS), http.stream(method, path, content=content, headers=JSON) as answer:
             body = _read(answer)
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+        deadlines.check()
         said = str(error) or type(error).__name__
         # What took too long may do so because of this one thing.
         late = isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout | httpx.DecodingError)

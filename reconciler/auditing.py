@@ -1,9 +1,7 @@
-"""The witness is heard every minute, beside the passes; what it says is noted, and told to a watch outside."""
+"""The witness is heard every minute; what it says is noted, and told to a watch outside."""
 
 import logging
-import os
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,9 +9,11 @@ import httpx
 
 from db import heartbeats, witness, workers
 from db.engine import Catalogue
-from db.errors import CatalogueUnavailable
+from db.errors import Unavailable
 from db.witness import Verdict
 from reconciler.clock import now
+from reconciler.deadlines import within
+from reconciler.transport import with_deadlines
 
 log = logging.getLogger(__name__)
 
@@ -22,42 +22,43 @@ FRESH = timedelta(seconds=60)
 SHOWN = 10
 """Discrepancies that are noted; `duetime audit` prints them all."""
 DEAD_MAN_URL = "DUETIME_DEAD_MAN_URL"
-PING_TIMEOUT_SECONDS = 10.0
+PING_SECONDS = 10.0
+
+
+class WatchIsAway(Unavailable):
+    """Who is told that all is well does not answer."""
 
 
 @dataclass(slots=True)
 class Auditor:
-    """Hears the witness in a thread of its own, because due times do not wait for it."""
+    """Hears the witness, and tells the watch when all is well."""
 
     catalogue: Catalogue
-    ping_url: str | None = field(default_factory=lambda: os.environ.get(DEAD_MAN_URL) or None)
-    _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="audit"))
-    _going_on: "Future[None] | None" = None
+    ping_url: str | None
 
-    def audit_beside(self) -> None:
-        """Returns at once; nothing is begun while the last one goes on."""
-        if self._going_on is None or self._going_on.done():
-            self._going_on = self._threads.submit(self._audit_and_tell)
+    def audit(self) -> None:
+        """Raises:
+        CatalogueUnavailable, WatchIsAway.
+        """
+        if audit(self.catalogue, now=now()) and self.ping_url is not None:
+            _tell(self.ping_url)
 
-    def close(self) -> None:
-        self._threads.shutdown(wait=True)
 
-    def _audit_and_tell(self) -> None:
-        try:
-            if audit(self.catalogue, now=now()) and self.ping_url is not None:
-                httpx.get(self.ping_url, timeout=PING_TIMEOUT_SECONDS).raise_for_status()
-        except CatalogueUnavailable as error:
-            log.warning("The ledger could not be audited: %s", error)
-        except httpx.HTTPError as error:
-            log.warning("%s does not answer, so it may raise an alarm: %s", self.ping_url, error)
-        except Exception:
-            log.exception("The audit of the ledger failed; the next one tries again")
+def _tell(url: str) -> None:
+    try:
+        with (
+            within(PING_SECONDS),
+            with_deadlines(httpx.Client(timeout=PING_SECONDS)) as http,
+            http.stream("GET", url) as answer,  # what is answered is not read
+        ):
+            answer.raise_for_status()
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise WatchIsAway(f"{DEAD_MAN_URL} does not answer, so it may raise an alarm: {error}") from error
 
 
 def audit(catalogue: Catalogue, *, now: datetime) -> bool:
     """Audits the last hour and notes what it finds; whether all is well, Prefect and a worker included."""
-    with catalogue.transaction() as session:
-        session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+    with catalogue.snapshot() as session:
         verdict = witness.audit(session, from_at=now - WINDOW, to_at=now, now=now)
     for found in verdict.discrepancies:
         log.error("Not accounted for: %s, due at %s: %s", found.task_name, found.due_at.isoformat(), found.what)

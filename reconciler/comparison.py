@@ -93,12 +93,12 @@ class Comparison:
     _going_on: Iterator[int] | None = None
 
     def step(self) -> bool:
-        """Compares one slice; whether that was the last. After an error it begins anew."""
+        """Compares one slice; whether there are more. After an error it begins anew."""
         going_on, self._going_on = self._going_on or compare(self.catalogue, self.prefect), None
         if next(going_on, None) is None:
-            return True
+            return False
         self._going_on = going_on
-        return False
+        return True
 
 
 def _notice_another_database(catalogue: Catalogue, prefect: Prefect) -> None:

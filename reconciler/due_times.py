@@ -143,13 +143,12 @@ def prepare_once(prefect: Prefect, desired: Desired, deployment_id: UUID, *, now
 
 def write_ahead(catalogue: Catalogue, *, now: datetime) -> int:
     """Extends the ledgers that end soon, and returns how many that were; a long outage takes several passes."""
-    extended = 0
-    until = monotonic() + WRITING_AHEAD_SECONDS
-    while True:
+    extended, count, until = 0, 1, monotonic() + WRITING_AHEAD_SECONDS
+    while count and monotonic() < until:
         with catalogue.transaction() as session:
-            extended += (count := due_times.extend(session, now=now))
-        if count == 0 or monotonic() > until:
-            return extended
+            count = due_times.extend(session, now=now)
+        extended += count
+    return extended
 
 
 def serve(catalogue: Catalogue, prefect: Prefect, scheduled: Sequence[FlowRun], *, now: datetime) -> int:

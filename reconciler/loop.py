@@ -1,199 +1,193 @@
-"""The loop: who leads, how often each pass is made, and what happens when something does not answer."""
+"""The reconciler: its passes, and who makes them."""
 
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
 from time import monotonic
 
-from db import chains, events, heartbeats, idempotency, partitions, trials, workers
+from db import chains, events, heartbeats, idempotency, loops, partitions, retention, trials, workers
+from db.connections import Limits
 from db.engine import Catalogue
 from db.errors import CatalogueUnavailable
+from db.loop_failures import Reporter
 from db.notifications import Listener, Topic
 from reconciler import due_times, runs, tasks
 from reconciler.auditing import Auditor
 from reconciler.clock import now
 from reconciler.comparison import Comparison
-from reconciler.housekeeper import Housekeeper
+from reconciler.deadlines import within
+from reconciler.following import Following
 from reconciler.lease import Lease
-from reconciler.messenger import Messenger
-from reconciler.prefect import Prefect, PrefectUnavailable
-from reconciler.sight import Sight
+from reconciler.passes import Pass
+from reconciler.posting import Posting
+from reconciler.prefect import MARKER, Prefect
+from reconciler.telling import Telling
 from reconciler.workers import declare_lost
 
 log = logging.getLogger(__name__)
 
-PAUSE_SECONDS = 1.0
-HOUSEKEEPING_SECONDS = 5
+PATIENT = Limits(statement_seconds=60.0, lock_seconds=4.0, idle_in_transaction_seconds=60.0, call_seconds=65.0)
+"""For the audit, which computes between two statements, and for removing what is old: nobody waits for them."""
+HOUR = 3600.0
+LOOKS_AT_PREFECT_SECONDS = 5.0
 EVENTS_AT_ONCE = 50_000
-EVERYTHING_SECONDS = 5.0
 EVERYTHING_AT_MOST = 0.1
 """The comparison of everything takes at most this part of the time, however much there is."""
-
-
-@dataclass(slots=True)
-class Every:
-    """A pass that is made again after some seconds."""
-
-    seconds: float
-    action: Callable[[], object]
-    next_at: float = 0.0
-    share: float = 1.0
-    """The part of the time that it may take: a long pass is made less often."""
-
-    def run_if_due(self) -> None:
-        started = monotonic()
-        if started < self.next_at:
-            return
-        self.action()
-        took = monotonic() - started
-        self.next_at = monotonic() + max(self.seconds, took / self.share if self.share < 1 else 0)
+STOPS_WITHIN_SECONDS = 8.0
 
 
 @dataclass(slots=True)
 class Reconciler:
-    """One process of possibly several; the one that holds the lease does the work."""
+    """One process of possibly several; the one that holds the lease makes the passes."""
 
     catalogue: Catalogue
     prefect: Prefect
-    auditor: Auditor | None = None
-    wake: threading.Event = field(default_factory=threading.Event)
+    ping_url: str | None = None
+    """Who is told every minute that all is well."""
     stopped: threading.Event = field(default_factory=threading.Event)
     lease: Lease = field(init=False)
-    housekeeper: Housekeeper = field(init=False)
+    passes: list[Pass] = field(init=False)
+    _own: Catalogue = field(init=False)
+    """For the lease, which waits for nobody."""
+    _patient: Catalogue = field(init=False)
+    _loops: list[loops.ThreadLoop] = field(init=False, default_factory=list)
+    _beside: list[Listener | Reporter | Posting | Telling] = field(init=False, default_factory=list)
+    _people: Telling = field(init=False)
+    _webhooks: Posting = field(init=False)
 
     def __post_init__(self) -> None:
-        self.lease, self.housekeeper = Lease(self.catalogue), Housekeeper(self.catalogue)
+        url = self.catalogue.url
+        self._own = Catalogue(url, pool_size=3, application_name="duetime-lease")
+        self._patient = Catalogue(url, pool_size=2, application_name="duetime-reconciler", limits=PATIENT)
+        self.lease = Lease(self._own, self._stuck, lambda: self.prefect.silent_since)
+        self.prefect.may_write = self.lease.must_last
+        self.passes = self._table()
+        led = self.catalogue.checked(self.lease.must_hold)
+        self._people = Telling(led, lambda: self.lease.leads)
+        self._webhooks = Posting(led, lambda: self.lease.leads)
+
+    def _table(self) -> list[Pass]:
+        """Every pass: its name, after how many seconds it is made again, what it does, and what else holds of it."""
+        catalogue, prefect = self.catalogue.checked(self.lease.must_hold), self.prefect
+        patient = self._patient.checked(self.lease.must_hold)
+        following, comparison = Following(catalogue, prefect, self.lease), Comparison(catalogue, prefect)
+        auditor, deploying = Auditor(patient, self.ping_url), threading.Lock()
+
+        def once(action: Callable[..., object]) -> Callable[[], object]:
+            def in_a_transaction() -> object:
+                with catalogue.transaction() as session:
+                    return action(session, now=now())
+
+            return in_a_transaction
+
+        follow = Pass("follow", 2, following.follow, budget_seconds=40)
+
+        def deploy_changes() -> int:
+            applied = tasks.deploy_changes(catalogue, prefect)
+            if applied:
+                follow.hint()  # what was just created may be due in a moment
+            return applied
+
+        return [
+            Pass("partitions", HOUR, once(partitions.ensure_partitions)),
+            Pass("resume", 1, lambda: tasks.resume_tasks(catalogue)),
+            Pass("write_ahead", 1, lambda: due_times.write_ahead(catalogue, now=now()), goes_on=True),
+            Pass("chains", 1, once(chains.follow)),
+            Pass("requested", 1, lambda: runs.make_requested(catalogue, prefect, now=now())),
+            Pass("cancelled", 1, lambda: runs.cancel_requested(catalogue, prefect, now=now())),
+            Pass("deploy", 1, deploy_changes, goes_on=True, alone=deploying),
+            follow,
+            Pass("everything", 5, comparison.step, share=EVERYTHING_AT_MOST, goes_on=True, alone=deploying),
+            Pass("lost_workers", 5, lambda: self._declare_lost(catalogue)),
+            Pass("tell_prefect", 5, lambda: runs.tell_prefect(catalogue, prefect, now=now())),
+            Pass("trials", 5, once(trials.end_those_over)),
+            Pass("forget_events", 60, lambda: _forget_events(catalogue)),
+            Pass("forget_answers", HOUR, once(idempotency.forget_old)),
+            Pass("note_passes", 5, lambda: self._note_passes(catalogue)),
+            Pass("audit", 60, auditor.audit, budget_seconds=180),
+            Pass("housekeeping", 5, lambda: _keep_house(patient), budget_seconds=180, goes_on=True),
+        ]
 
     def run(self) -> None:
-        """Makes passes until it is stopped. Whatever does not answer is waited for."""
-        listener = Listener(self.catalogue.url, self._hear).start()
-        messenger = Messenger(self.catalogue, leads=lambda: self.lease.leads).start()
-        self.lease.start()
-        self._work()
-        messenger.stop()
-        self._end()
-        listener.stop()
+        """Makes passes until it is stopped."""
+        self.start()
+        self.stopped.wait()
+        self.close()
 
-    def _work(self) -> None:
-        passes, leading, answering = self._passes(), False, True
-        while not self.stopped.is_set():
-            try:
-                if self.lease.leads and not leading:
-                    log.info("This reconciler leads")
-                    passes = self._passes()
-                leading = self.lease.leads
-                if leading:
-                    self.one_pass(passes)
-                    answering = self._answered(answering)
-            except CatalogueUnavailable as error:
-                leading, answering = False, self._away(error, answering)
-            except PrefectUnavailable as error:
-                answering = self._away(error, answering)
-            except Exception:
-                log.exception("A pass failed; the next one tries again")
-            self.lease.note_progress()
-            self._rest()
-
-    def _end(self) -> None:
-        self.lease.stop()
-        self.housekeeper.close()
-        if self.auditor is not None:
-            self.auditor.close()
-
-    def _answered(self, before: bool) -> bool:
-        if not before:
-            log.info("Everything answers again")
-        return True
-
-    def _away(self, error: Exception, before: bool) -> bool:
-        if before:
-            log.warning("%s Waiting for it.", error)
-        return False
-
-    def one_pass(self, passes: list[Every]) -> None:
-        """Every pass that is due, once; those on the catalogue alone first, so that they go on without Prefect."""
-        for each in passes:
-            each.run_if_due()
+    def start(self) -> None:
+        """Begins, in threads of its own."""
+        reporter = Reporter(self._own, "reconciler").start()
+        self._beside = [Listener(self.catalogue.url, self._hear).start(), self._people, self._webhooks, reporter]
+        partitions = self._named("partitions")
+        self._loops = [
+            self.lease.loop(),
+            loops.ThreadLoop("reconciler.prefect", self._look_at_prefect, pause_seconds=LOOKS_AT_PREFECT_SECONDS),
+            self._people.loop(),
+            self._webhooks.loop(),
+            *(each.loop(self.lease, on_missing_month=partitions.hint) for each in self.passes),
+        ]
+        for each in self._loops:
+            each.start()
 
     def stop(self) -> None:
-        """Ends the loop after the pass that is being made."""
+        """Has `run` come to its end."""
         self.stopped.set()
-        self.wake.set()
+
+    def close(self) -> None:
+        """Ends every loop after the step that is being made, and hands over to another process."""
+        until = monotonic() + STOPS_WITHIN_SECONDS
+        for loop in self._loops:
+            loop.stop(0)
+        for beside in self._beside:
+            beside.stop()
+        for loop in self._loops:
+            loop.stop(max(0.0, until - monotonic()))
+        # What is still being done is done before another one begins.
+        if not any(each.began_at for each in self.passes):
+            with suppress(CatalogueUnavailable):
+                self.lease.release()
+        self._own.close()
+        self._patient.close()
+
+    def _named(self, name: str) -> Pass:
+        return next(each for each in self.passes if each.name == name)
 
     def _hear(self, topics: frozenset[str]) -> None:
         if topics & {Topic.SYNC, Topic.CANCEL, Topic.EVERYTHING}:
-            self.wake.set()
+            for name in ("deploy", "requested", "cancelled"):
+                self._named(name).hint()
+        if topics & {Topic.MESSAGES, Topic.RUNS, Topic.TASKS, Topic.EVERYTHING}:
+            self._people.wake.set()
+            self._webhooks.wake.set()
 
-    def _rest(self) -> None:
-        self.wake.wait(PAUSE_SECONDS)
-        self.wake.clear()
+    def _stuck(self) -> str | None:
+        return next((each.name for each in self.passes if each.is_stuck), None)
 
-    def _passes(self) -> list[Every]:
-        sight = Sight(self.catalogue, self.prefect)
-        follow = Every(2, lambda: self._follow_runs(sight))
+    def _look_at_prefect(self) -> None:
+        """Whether Prefect answers this process: where it does not, another one may do better."""
+        with within(LOOKS_AT_PREFECT_SECONDS, "A look at Prefect"):
+            self.prefect.variable(MARKER)
+        with self._own.transaction() as session:
+            heartbeats.beat(session, heartbeats.SEES_PREFECT, now=now(), details={"holder": str(self.lease.holder)})
 
-        def deploy_changes() -> None:
-            if tasks.deploy_changes(self.catalogue, self.prefect):
-                follow.next_at = 0.0  # what was just created may be due in a moment
-                self.wake.set()  # there may be more than one pass had time for
-
-        comparison = Comparison(self.catalogue, self.prefect)
-
-        def compare_a_slice() -> None:
-            everything.seconds = EVERYTHING_SECONDS if comparison.step() else 0
-
-        everything = Every(EVERYTHING_SECONDS, compare_a_slice, share=EVERYTHING_AT_MOST)
-        return [
-            Every(1, lambda: tasks.resume_tasks(self.catalogue)),
-            Every(1, lambda: due_times.write_ahead(self.catalogue, now=now())),
-            Every(5, self._declare_lost),
-            Every(5, self._end_trials),
-            Every(60, self._audit),
-            Every(60, self._forget_events),
-            Every(HOUSEKEEPING_SECONDS, self.housekeeper.look_beside),
-            Every(3600, self._tidy),
-            Every(0, deploy_changes),
-            Every(0, self._follow_chains),
-            Every(0, lambda: runs.make_requested(self.catalogue, self.prefect, now=now())),
-            Every(0, lambda: runs.cancel_requested(self.catalogue, self.prefect, now=now())),
-            follow,
-            Every(5, lambda: runs.tell_prefect(self.catalogue, self.prefect, now=now())),
-            everything,
-        ]
-
-    def _declare_lost(self) -> None:
+    def _declare_lost(self, catalogue: Catalogue) -> None:
         # A worker is not lost because nobody could beat: everybody gets the time to.
         if self.lease.steady_seconds > workers.LOST_AFTER.total_seconds():
-            declare_lost(self.catalogue, now=now())
+            declare_lost(catalogue, now=now())
 
-    def _follow_runs(self, sight: Sight) -> None:
-        scheduled = sight.upcoming(now=now())
-        with self.catalogue.transaction() as session:
-            heartbeats.beat(session, heartbeats.PREFECT, now=now())
-        due_times.serve(self.catalogue, self.prefect, scheduled, now=now())
-        due_times.clear(self.catalogue, self.prefect, scheduled, now=now())
-        recent = sight.recent(since=now() - timedelta(seconds=90))
-        runs.observe(self.catalogue, [*scheduled, *recent], now=now())
+    def _note_passes(self, catalogue: Catalogue) -> None:
+        made = {each.name: each.made_at.isoformat() for each in self.passes if each.made_at is not None}
+        with catalogue.transaction() as session:
+            heartbeats.beat(session, heartbeats.PASSES, now=now(), details=made)
 
-    def _audit(self) -> None:
-        if self.auditor is not None:
-            self.auditor.audit_beside()
 
-    def _follow_chains(self) -> None:
-        with self.catalogue.transaction() as session:
-            chains.follow(session, now=now())
+def _forget_events(catalogue: Catalogue) -> None:
+    with catalogue.transaction() as session:
+        events.forget(session, before=now() - events.KEPT, limit=EVENTS_AT_ONCE)
 
-    def _end_trials(self) -> None:
-        with self.catalogue.transaction() as session:
-            trials.end_those_over(session, now=now())
 
-    def _forget_events(self) -> None:
-        with self.catalogue.transaction() as session:
-            events.forget(session, before=now() - events.KEPT, limit=EVENTS_AT_ONCE)
-
-    def _tidy(self) -> None:
-        with self.catalogue.transaction() as session:
-            partitions.ensure_partitions(session, now=now())
-            idempotency.forget_old(session, now=now())
+def _keep_house(catalogue: Catalogue) -> bool:
+    with catalogue.transaction() as session:
+        return retention.fulfil(session, now=now())

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from time import monotonic
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
@@ -19,6 +18,7 @@ import httpx
 
 from reconciler import answers
 from reconciler.answers import AnswerTooLarge, PrefectRefused, PrefectUnavailable, garbage, of_kind
+from reconciler.clock import counter
 from reconciler.transport import with_deadlines
 
 __all__ = ["FlowRun", "Prefect", "PrefectRefused", "PrefectUnavailable"]
@@ -101,7 +101,7 @@ class Prefect:
         self.may_write: Callable[[], None] = lambda: None
         """Asked before each call that changes something; raises where this process may not."""
         self.silent_since: float | None = None
-        """Since when it has not answered any call, by the monotonic counter."""
+        """Since when it has not answered any call, by the counter."""
 
     @classmethod
     def from_environment(cls) -> "Prefect":
@@ -131,7 +131,7 @@ class Prefect:
         try:
             answer = answers.call(self._http, method, path, json)
         except PrefectUnavailable:
-            self.silent_since = self.silent_since or monotonic()
+            self.silent_since = self.silent_since or counter()
             raise
         except PrefectRefused:
             self.silent_since = None

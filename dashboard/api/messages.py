@@ -78,6 +78,12 @@ class Webhook(Answer):
     task_id: UUID | None
     enabled: bool
     created_at: datetime
+    failing_since: datetime | None
+    """Since when it does not answer, or only by errors of its own."""
+    probe_at: datetime | None
+    """While it does not answer: when one delivery is tried again. The others wait."""
+    error: str | None
+    """What went wrong last; null while it answers."""
 
 
 class MadeWebhook(Webhook):

@@ -11,7 +11,7 @@ from typing import Any
 
 from fastapi import APIRouter
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeHistogramMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeHistogramMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -25,7 +25,7 @@ from dashboard import ledger_audit
 from dashboard.api.access import GuardedRoute, takes
 from dashboard.context import now
 from dashboard.ledger_audit import Audit
-from db import figures, heartbeats, ledger, loop_lag, task_views, workers
+from db import figures, heartbeats, ledger, loop_failures, loop_lag, loops, task_views, workers
 from db.access import Role
 from db.engine import Catalogue
 from db.errors import CatalogueUnavailable
@@ -36,6 +36,7 @@ from db.task_views import TaskFilter
 WINDOW = timedelta(hours=1)
 FRESH = timedelta(seconds=15)
 RETRY_AFTER_SECONDS = 5
+OWN_PART = "dashboard"
 NO_STORE = {"Cache-Control": "no-store"}
 
 
@@ -109,6 +110,9 @@ class Figures:
     running: Mapping[str, int]
     """By worker."""
     slots: Mapping[str, int]
+    loop_failures: Mapping[tuple[str, str], int]
+    """By part of the system and loop."""
+    pass_ages: Mapping[str, timedelta]
 
     @property
     def prefect_answers(self) -> bool:
@@ -160,7 +164,16 @@ def read(session: Session, *, now: datetime) -> Figures:
         ahead=figures.due_between(session, since=now, until=now + WINDOW),
         running={worker.name: running.get(worker.id, 0) for worker in present},
         slots={worker.name: worker.slots or 0 for worker in present},
+        loop_failures=_loop_failures(session),
+        pass_ages={name: now - at for name, at in heartbeats.passes_made(session).items()},
     )
+
+
+def _loop_failures(session: Session) -> dict[tuple[str, str], int]:
+    """Of all processes, as they noted it; of this one as it is."""
+    noted = {(row.part, row.loop): row.failures for row in loop_failures.all_of(session)}
+    own = {(OWN_PART, loop): failures for loop, failures in loops.failures().items()}
+    return {key: failures for key, failures in noted.items() if key[0] != OWN_PART} | own
 
 
 def families(found: Figures) -> Iterator[Metric]:
@@ -182,6 +195,9 @@ def families(found: Figures) -> Iterator[Metric]:
     yield _gauge("due_times_ahead", "Due times of the next hour.", found.ahead)
     yield _labelled("runs_running", "Runs that go on, by worker.", "worker", found.running)
     yield _labelled("slots", "How many runs a worker takes at once.", "worker", found.slots)
+    yield _failures(found.loop_failures)
+    made = {name: age.total_seconds() for name, age in found.pass_ages.items()}
+    yield _labelled("pass_age_seconds", "How long ago a pass of the reconciler was last made to its end.", "pass", made)
     yield _labelled("up", "Whether a part answers.", "part", {"postgresql": 1, "prefect": int(found.prefect_answers)})
 
 
@@ -191,6 +207,15 @@ def _spread(name: str, what: str, spread: Spread) -> GaugeHistogramMetricFamily:
     return GaugeHistogramMetricFamily(
         f"duetime_{name}", what, buckets=[*buckets, ("+Inf", float(spread.count))], gsum_value=spread.total
     )
+
+
+def _failures(failures: Mapping[tuple[str, str], int]) -> CounterMetricFamily:
+    family = CounterMetricFamily(
+        "duetime_loop_failures", "Steps of loops that failed and were made again.", labels=["part", "loop"]
+    )
+    for key, count in sorted(failures.items()):
+        family.add_metric(key, count)
+    return family
 
 
 def _gauge(name: str, what: str, value: float) -> GaugeMetricFamily:

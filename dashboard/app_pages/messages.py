@@ -14,7 +14,7 @@ from dashboard.badges import Badge
 from dashboard.components import Column
 from dashboard.context import catalogue, now
 from dashboard.failures import outage_shown
-from dashboard.moments import moment
+from dashboard.moments import in_full, moment
 from dashboard.task_cards import card_title
 from dashboard.text import escape_markdown
 from dashboard.viewer import viewer_zone
@@ -226,15 +226,25 @@ def _signing_key() -> None:
 
 
 def _webhook_row(webhook: Webhook, posts: Sequence[Delivery]) -> dict[str, Any]:
-    state = OFF if not webhook.enabled else _post_badge(posts[0]) if posts else Badge("gray", "clock", "None yet")
     return {
         "id": str(webhook.id),
         "name": {"text": webhook.name, "sub": webhook.url},
         "types": ", ".join(webhook.types) or "all",
-        "state": [asdict(state)],
+        "state": [asdict(_webhook_badge(webhook, posts))],
         "dim": not webhook.enabled,
         "actions": [TEST, CHANGE, REMOVE],
     }
+
+
+def _webhook_badge(webhook: Webhook, posts: Sequence[Delivery]) -> Badge:
+    if not webhook.enabled:
+        return OFF
+    if webhook.probe_at is not None and webhook.failing_since is not None:
+        since = in_full(webhook.failing_since, viewer_zone()).splitlines()[0]
+        return Badge("red", "cross", "Does not answer", f"Since {since}. {webhook.error}")
+    if webhook.error:
+        return Badge("orange", "alert", "Errors", webhook.error)
+    return _post_badge(posts[0]) if posts else Badge("gray", "clock", "None yet")
 
 
 def _post_badge(post: Delivery) -> Badge:

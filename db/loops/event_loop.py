@@ -109,5 +109,5 @@ async def insist(
         except on as error:
             await asyncio.sleep(record.failed(error))
         else:
-            record.in_a_row = 0
+            record.recovered()
             return answer

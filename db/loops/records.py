@@ -19,6 +19,7 @@ SAID_AGAIN_SECONDS = 60.0
 """So often a failure of a kind is logged; the others are counted."""
 CANNOT_GO_ON = 70
 """The exit code then: an internal error, as in sysexits.h."""
+_LOCK = threading.Lock()
 
 
 @dataclass(slots=True)
@@ -32,6 +33,8 @@ class Record:
     in_a_row: int = 0
     steps: int = 0
     _said: dict[str, float] = field(default_factory=dict)
+    _was_told: bool = False
+    """Whether anything was logged of the failures in a row."""
 
     def failed(self, error: BaseException) -> float:
         """Notes it; the seconds after which to try again."""
@@ -45,24 +48,41 @@ class Record:
     def went_well(self) -> None:
         """Notes that a step came to its end."""
         self.steps += 1
-        if self.in_a_row:
+        self.recovered()
+
+    def recovered(self) -> None:
+        """Notes that what failed does not any more."""
+        if self._was_told:
             log.warning("%s goes on, after %d failures", self.name, self.in_a_row)
-            self.in_a_row = 0
+        self.in_a_row, self._was_told = 0, False
 
     def _say(self, error: BaseException) -> None:
-        present, kind = monotonic(), _kind(error)
-        if present - self._said.get(kind, float("-inf")) < SAID_AGAIN_SECONDS:
-            return
-        self._said = {known: at for known, at in self._said.items() if present - at < SAID_AGAIN_SECONDS}
-        self._said[kind] = present
         if isinstance(error, Unavailable):
-            log.warning("%s waits: %s", self.name, f"{error} ({error.details})" if error.details else error)
-        else:
+            # Whatever is away is away for all loops of the process: it is said once.
+            if _is_news(_AWAY, str(error)):
+                log.warning("%s waits: %s", self.name, f"{error} ({error.details})" if error.details else error)
+                self._was_told = True
+        elif _is_news(self._said, _kind(error)):
             log.error("%s failed and is tried again (%d in a row)", self.name, self.in_a_row, exc_info=error)
+            self._was_told = True
+
+
+_AWAY: dict[str, float] = {}
+
+
+def _is_news(said: dict[str, float], what: str) -> bool:
+    """Whether it was not said lately; it is now."""
+    present = monotonic()
+    with _LOCK:
+        if present - said.get(what, float("-inf")) < SAID_AGAIN_SECONDS:
+            return False
+        for known in [known for known, at in said.items() if present - at >= SAID_AGAIN_SECONDS]:
+            del said[known]
+        said[what] = present
+    return True
 
 
 _RECORDS: dict[str, Record] = {}
-_LOCK = threading.Lock()
 before_step: Callable[[str], None] | None = None
 """Called with a loop's name before each of its steps: tests raise here what nobody thought of."""
 

@@ -19,8 +19,9 @@ from starlette.testclient import TestClient
 from dashboard.api.app import create_api
 from dashboard.api.metrics import metrics_route
 from dashboard.live import Hub
-from db import heartbeats, loop_lag, tasks, workers
+from db import heartbeats, loop_failures, loop_lag, loops, tasks, workers
 from db.engine import Catalogue
+from db.loops import records
 from db.specs import parse_task
 from db.states import Outcome, Reason
 from db.tables import DueTime
@@ -127,6 +128,22 @@ def test_tasks_workers_and_parts_are_told(catalogue: Catalogue, root: TestClient
     assert "duetime_part_heartbeat_age_seconds reconciler" not in found
 
 
+def test_failures_of_loops_are_told_by_part_and_loop_and_passes_by_their_age(
+    catalogue: Catalogue, root: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "_RECORDS", {})
+    loops.record_of("hub").failed(KeyError())
+    with catalogue.transaction() as session:
+        for part in ("worker", "dashboard"):
+            loop_failures.add(session, part, {"poll": (3, "KeyError")}, now=now())
+        made = {"write_ahead": (now() - timedelta(seconds=9)).isoformat()}
+        heartbeats.beat(session, heartbeats.PASSES, now=now(), details=made)
+    found = scraped(root)
+    failures = {name: count for name, count in found.items() if name.startswith("duetime_loop_failures_total")}
+    assert failures == {"duetime_loop_failures_total poll worker": 3, "duetime_loop_failures_total hub dashboard": 1}
+    assert 9 <= found["duetime_pass_age_seconds write_ahead"] < 30
+
+
 def test_the_api_tells_the_same_and_describes_it(root: TestClient) -> None:
     assert set(scraped(root, "/api/metrics")) == set(scraped(root))
     described = root.get("/api/openapi.json").json()["paths"]["/metrics"]["get"]
@@ -142,7 +159,7 @@ def test_every_figure_says_what_it_is(root: TestClient) -> None:
     families = list(text_string_to_metric_families(root.get("/metrics").text))
     assert len(families) >= 3
     assert all(family.documentation.endswith(".") for family in families)
-    assert {family.type for family in families} == {"gauge", "histogram"}
+    assert {family.type for family in families} == {"gauge", "histogram", "counter"}
 
 
 def test_a_scrape_tells_of_now_and_not_of_the_one_before(catalogue: Catalogue, root: TestClient) -> None:

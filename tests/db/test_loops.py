@@ -34,6 +34,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(records, "FIRST_PAUSE_SECONDS", 0.001)
     monkeypatch.setattr(records, "LONGEST_PAUSE_SECONDS", 0.005)
     monkeypatch.setattr(records, "_RECORDS", {})
+    monkeypatch.setattr(records, "_AWAY", {})
 
 
 def failing_first(errors: list[BaseException], done: Callable[[], object]) -> Callable[[], None]:
@@ -112,6 +113,17 @@ def test_a_failure_of_a_kind_is_logged_once_and_the_recovery_is_told(caplog: pyt
     assert [level for level, _ in said] == [logging.WARNING, logging.ERROR, logging.WARNING]
     assert "takes no writes" in said[0][1]
     assert "goes on, after 10 failures" in said[2][1]
+
+
+def test_what_is_away_is_told_once_for_all_loops_of_a_process(caplog: pytest.LogCaptureFixture) -> None:
+    all_of_them = [loops.record_of(name) for name in "abc"]
+    for _ in range(3):
+        for record in all_of_them:
+            record.failed(CatalogueUnavailable())
+    for record in all_of_them:
+        record.went_well()
+    assert [each.message.partition(",")[0].partition(":")[0] for each in caplog.records] == ["a waits", "a goes on"]
+    assert loops.failures() == {"a": 3, "b": 3, "c": 3}
 
 
 def test_the_pause_after_failures_grows_to_a_bound() -> None:

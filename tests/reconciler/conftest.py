@@ -1,6 +1,9 @@
 """The reconciler's passes, made one at a time against a real Prefect server and a real catalogue."""
 
-from collections.abc import Iterator
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -11,12 +14,18 @@ import pytest
 
 from db import task_views, tasks
 from db.engine import Catalogue
+from db.sealing import KEYS
 from db.specs import parse_task
 from db.task_views import TaskView
 from reconciler.comparison import reconcile_everything
+from reconciler.posting import Posting
 from reconciler.prefect import Prefect
 from reconciler.tasks import deploy_changes
+from reconciler.telling import Telling
 from tests.prefect_server import PrefectServer
+from tests.reconciler.office import KEY, Mailbox, Office, receiving
+
+Serve = Callable[[Callable[[socket.socket], None]], str]
 
 
 def now() -> datetime:
@@ -90,3 +99,45 @@ def world(catalogue: Catalogue, prefect_server: PrefectServer) -> Iterator[World
         world.agree()  # the server gets its marker
         yield world
     prefect.close()
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """A server on a port of its own that answers each connection as it is told."""
+    listening: list[socket.socket] = []
+
+    def at(answer: Callable[[socket.socket], None]) -> str:
+        server = socket.create_server(("127.0.0.1", 0))
+        listening.append(server)
+
+        def accept() -> None:
+            with suppress(OSError):
+                while True:
+                    threading.Thread(target=one, args=(server.accept()[0],), daemon=True).start()
+
+        def one(client: socket.socket) -> None:
+            with client, suppress(OSError):
+                client.recv(65536)
+                answer(client)
+
+        threading.Thread(target=accept, daemon=True).start()
+        return f"http://127.0.0.1:{server.getsockname()[1]}/api"
+
+    yield at
+    for each in listening:
+        each.close()
+
+
+@pytest.fixture
+def mailbox() -> Iterator[Mailbox]:
+    with receiving() as box:
+        yield box
+
+
+@pytest.fixture
+def office(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> Iterator[Office]:
+    monkeypatch.setenv(KEYS, KEY)
+    posting, telling = Posting(catalogue, lambda: True), Telling(catalogue, lambda: True, base_url="http://here:3000")
+    yield Office(catalogue, posting, telling)
+    posting.stop()
+    telling.stop()

@@ -3,47 +3,20 @@
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from collections.abc import Callable
+from contextlib import closing
 
 import httpx
 import pytest
 
 from reconciler import answers
 from reconciler.answers import AnswerTooLarge, PrefectRefused, PrefectUnavailable, sorted_out
-from reconciler.deadlines import within
+from reconciler.deadlines import TookTooLong, within
 from reconciler.prefect import Prefect
 from reconciler.transport import with_deadlines
+from tests.reconciler.conftest import Serve
 
-Serve = Callable[[Callable[[socket.socket], None]], str]
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-
-
-@pytest.fixture
-def serve() -> Iterator[Serve]:
-    """A server on a port of its own that answers each connection as it is told."""
-    listening: list[socket.socket] = []
-
-    def at(answer: Callable[[socket.socket], None]) -> str:
-        server = socket.create_server(("127.0.0.1", 0))
-        listening.append(server)
-
-        def accept() -> None:
-            with suppress(OSError):
-                while True:
-                    threading.Thread(target=one, args=(server.accept()[0],), daemon=True).start()
-
-        def one(client: socket.socket) -> None:
-            with client, suppress(OSError):
-                client.recv(65536)
-                answer(client)
-
-        threading.Thread(target=accept, daemon=True).start()
-        return f"http://127.0.0.1:{server.getsockname()[1]}/api"
-
-    yield at
-    for each in listening:
-        each.close()
 
 
 def saying(data: bytes) -> Callable[[socket.socket], None]:
@@ -111,7 +84,7 @@ def test_an_answer_that_drips_ends_when_its_time_is_over(
 
 def test_a_call_has_no_longer_than_the_work_that_makes_it(serve: Serve) -> None:
     began = time.monotonic()
-    with pytest.raises(PrefectUnavailable), within(0.3):
+    with pytest.raises(TookTooLong, match="Pass x takes longer"), within(0.3, "Pass x"):
         asked(serve(drip))
     assert time.monotonic() - began < 3
 
@@ -119,7 +92,8 @@ def test_a_call_has_no_longer_than_the_work_that_makes_it(serve: Serve) -> None:
 def test_a_name_that_is_never_resolved_ends_too(monkeypatch: pytest.MonkeyPatch) -> None:
     never = threading.Event()
     monkeypatch.setattr("reconciler.transport.socket.getaddrinfo", lambda *_, **__: never.wait(20) and [])
-    with pytest.raises(PrefectUnavailable, match="not resolved in time"), within(0.2):
+    monkeypatch.setattr(answers, "CALL_SECONDS", 0.2)
+    with pytest.raises(PrefectUnavailable, match="not resolved in time"):
         asked("http://prefect.example/api")
     never.set()
 

@@ -13,9 +13,10 @@ from sqlalchemy import delete
 
 from db import heartbeats, tasks, workers
 from db.engine import Catalogue
+from db.errors import Unavailable
 from db.specs import parse_task
 from db.tables import DueTime, Task
-from reconciler.auditing import Auditor, audit
+from reconciler.auditing import DEAD_MAN_URL, Auditor, audit
 from tests.reconciler.conftest import now
 
 HOURLY = {"kind": "cron", "cron": "* * * * *", "timezone": "UTC"}
@@ -64,9 +65,7 @@ def noted(catalogue: Catalogue) -> Any:
 def told(catalogue: Catalogue) -> list[str]:
     """The pings of one audit."""
     with watch() as (url, pings):
-        auditor = Auditor(catalogue, url)
-        auditor.audit_beside()
-        auditor.close()
+        Auditor(catalogue, url).audit()
         return pings
 
 
@@ -109,11 +108,8 @@ def test_without_prefect_or_a_worker_all_is_not_well(well: Catalogue, missing: s
     assert noted(well)["discrepancy_count"] == 0
 
 
-def test_a_catalogue_that_is_away_or_a_watch_that_does_not_answer_harms_nobody(well: Catalogue) -> None:
-    auditor = Auditor(well, "http://127.0.0.1:9/ping")
-    auditor.audit_beside()
-    auditor.close()
-    nowhere = Auditor(Catalogue("postgresql://nobody@127.0.0.1:9/none"), None)
-    nowhere.audit_beside()
-    nowhere.close()
+def test_a_watch_that_does_not_answer_is_told_as_what_it_is(well: Catalogue) -> None:
+    settle(well)
+    with pytest.raises(Unavailable, match=DEAD_MAN_URL):
+        Auditor(well, "http://127.0.0.1:9/ping").audit()
     assert noted(well) is not None

@@ -10,16 +10,14 @@ from uuid import uuid4
 import psycopg
 import pytest
 from psycopg import sql
-from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from db import workers
 from db.clock import Clock
 from db.engine import Catalogue
 from db.heartbeats import LEASE, RECONCILER, hold_lease, last
-from db.tables import Heartbeat
-from reconciler.lease import STUCK_AFTER_SECONDS, Lease
-from reconciler.loop import Every, Reconciler
+from reconciler.lease import Lease
+from reconciler.loop import Reconciler
 from reconciler.prefect import Prefect
 from tests.reconciler.conftest import now
 from tests.waiting import wait_until
@@ -87,21 +85,6 @@ def test_workers_get_time_to_be_heard_again_after_postgresql_was_away(
     nowhere.close()
 
 
-@pytest.mark.parametrize(("share", "again_after"), [(1.0, 2.0), (0.1, 30.0)])
-def test_a_pass_that_took_long_is_made_again_in_time_unless_it_may_take_only_a_part_of_it(
-    monkeypatch: pytest.MonkeyPatch, share: float, again_after: float
-) -> None:
-    clock = [1000.0]
-    monkeypatch.setattr("reconciler.loop.monotonic", lambda: clock[0])
-
-    def slowly() -> None:
-        clock[0] += 3.0
-
-    every = Every(2.0, slowly, share=share)
-    every.run_if_due()
-    assert every.next_at - clock[0] == pytest.approx(again_after)
-
-
 def leader(catalogue: Catalogue) -> str | None:
     with catalogue.transaction() as session:
         row = last(session, RECONCILER)
@@ -154,9 +137,9 @@ class JumpingClock(Clock):
 
 @pytest.fixture
 def counter(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The monotonic counter, which tests push."""
+    """The counter of seconds, which tests push."""
     counted = [1000.0]
-    monkeypatch.setattr("reconciler.lease.monotonic", lambda: counted[0])
+    monkeypatch.setattr("reconciler.lease.counter", lambda: counted[0])
     return counted
 
 
@@ -168,7 +151,6 @@ def test_nobody_is_silent_before_everything_went_on_evenly_for_as_long(
     lease = Lease(catalogue)
     for _ in range(40):
         lease.renew()
-        lease.note_progress()
         counter[0] += 1
     assert lease.leads
     assert lease.steady_seconds == 40
@@ -182,17 +164,3 @@ def test_nobody_is_silent_before_everything_went_on_evenly_for_as_long(
     assert lease.steady_seconds == 0, "PostgreSQL stands still, or the machine slept"
     lease.renew()
     assert lease.steady_seconds == 0
-
-
-def test_a_reconciler_that_is_stuck_in_a_pass_loses_its_lease(catalogue: Catalogue, counter: list[float]) -> None:
-    stuck, other = Lease(catalogue), Lease(catalogue)
-    stuck.renew()
-    assert stuck.leads
-    counter[0] += STUCK_AFTER_SECONDS + 1
-    other.note_progress()
-    stuck.renew()
-    assert not stuck.leads
-    with catalogue.transaction() as session:
-        session.execute(update(Heartbeat).values(at=now() - LEASE * 1.5))
-    other.renew()
-    assert other.leads
