@@ -22,9 +22,11 @@ def pages(api: httpx.Client, path: str, **params: str) -> Iterator[dict[str, Any
         cursor = {"cursor": page["next_cursor"]}
 
 
-def all_tasks(api: httpx.Client) -> dict[str, dict[str, Any]]:
-    """Those in the trash, too, by name."""
-    return {task["name"]: task for state in ({}, {"state": "deleted"}) for task in pages(api, "/tasks", **state)}
+def all_tasks(api: httpx.Client, *, search: str = "") -> dict[str, dict[str, Any]]:
+    """Those in the trash, too, by name; with `search`, those whose name has it."""
+    query = {"search": search} if search else {}
+    states: tuple[dict[str, str], ...] = ({}, {"state": "deleted"})
+    return {task["name"]: task for state in states for task in pages(api, "/tasks", **query, **state)}
 
 
 def undecided(api: httpx.Client, task_id: str, *, begin: datetime, end: datetime) -> int:
@@ -37,9 +39,11 @@ def due_times(task_id: str) -> str:
     return f"/tasks/{task_id}/due-times"
 
 
-def gather(api: httpx.Client, lines: Path, *, begin: datetime, end: datetime) -> tuple[Evidence, list[str]]:
+def gather(
+    api: httpx.Client, lines: Path, *, begin: datetime, end: datetime, search: str = ""
+) -> tuple[Evidence, list[str]]:
     """Everything of the due times from `begin` up to `end`, and the lines of the file that no command wrote whole."""
-    documents = all_tasks(api)
+    documents = all_tasks(api, search=search)
     window = {"from": begin.isoformat(), "to": end.isoformat()}
     names = {task["id"]: name for name, task in documents.items()}
     rows = [

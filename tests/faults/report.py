@@ -8,10 +8,11 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.faults.campaign import Result
+from tests.faults.kills.campaign import Result
 from tests.faults.verdict import Evidence, Fault
 
-BEGIN, END = "<!-- result: begin -->", "<!-- result: end -->"
+RESULT, DISTURBANCES = "result", "disturbances"
+"""The places that a document has for the two parts of a campaign."""
 OUTCOMES = ("ran", "unknown", "skipped", "missed", "cancelled", "pending", "running")
 
 
@@ -20,8 +21,7 @@ def table(result: Result, command: str) -> str:
     evidence = result.evidence
     faults = Counter(one.fault for one in result.discrepancies)
     lines = [
-        f"`{command}`, {datetime.now(UTC):%Y-%m-%d}, commit {_commit()}, {os.cpu_count()} cores, "
-        f"{result.took_seconds / 60:.0f} minutes.",
+        head(command, result.took_seconds),
         "",
         "| | |",
         "|---|---|",
@@ -46,17 +46,29 @@ def table(result: Result, command: str) -> str:
     return "\n".join([*lines, *(_by_policy(evidence) if evidence is not None else [])])
 
 
-def rewrite(path: Path, text: str) -> None:
-    """Puts the table between the marks of the document, or into a new one.
+def head(command: str, seconds: float) -> str:
+    """What was made, when, of what, where, and how long it took."""
+    where = f"commit {commit()}, {os.cpu_count()} cores"
+    return f"`{command}`, {datetime.now(UTC):%Y-%m-%d}, {where}, {seconds / 60:.0f} minutes."
+
+
+def rewrite(path: Path, text: str, *, place: str) -> None:
+    """Puts the table between the marks of this place in the document, or into a new one.
 
     Raises:
         ValueError: the document has no marks.
     """
-    before, begin, rest = (path.read_text() if path.exists() else f"{BEGIN}\n{END}\n").partition(BEGIN)
-    _, end, after = rest.partition(END)
+    first, last = marks(place)
+    before, begin, rest = (path.read_text() if path.exists() else f"{first}\n{last}\n").partition(first)
+    _, end, after = rest.partition(last)
     if not begin or not end:
-        raise ValueError(f"{path} has no place for a result: put {BEGIN} and {END} where it is to be.")
-    path.write_text(f"{before}{BEGIN}\n{text.strip()}\n{END}{after}")
+        raise ValueError(f"{path} has no place for a result: put {first} and {last} where it is to be.")
+    path.write_text(f"{before}{first}\n{text.strip()}\n{last}{after}")
+
+
+def marks(place: str) -> tuple[str, str]:
+    """The comments around it."""
+    return f"<!-- {place}: begin -->", f"<!-- {place}: end -->"
 
 
 def _by_policy(evidence: Evidence) -> Iterable[str]:
@@ -95,7 +107,8 @@ def _counted(counter: Counter[str]) -> str:
     return ", ".join(f"{what} {count}" for what, count in sorted(counter.items())) or "none"
 
 
-def _commit() -> str:
+def commit() -> str:
+    """Of the code that this is; with `-dirty` where it was changed since."""
     words: Sequence[str] = ("git", "describe", "--always", "--dirty")
     done = subprocess.run(words, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
     return done.stdout.strip() or "unknown"

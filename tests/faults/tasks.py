@@ -17,6 +17,10 @@ write end
 """
 
 
+OURS = "campaign."
+"""What the names of the tasks of a campaign of kills begin with, so that other tasks of the system are told apart."""
+
+
 @dataclass(frozen=True, slots=True)
 class Template:
     """What of a task never changes, and what it may be changed to."""
@@ -54,6 +58,11 @@ ONCE = (
     Template("once-strict", (), "allow", "skip", "fail"),
     Template("once-long-rerun", (), "replace", "latest", "rerun", least_seconds=20),
 )
+
+
+def name_of(name: str) -> str:
+    """The name of a task of a campaign of kills."""
+    return f"{OURS}{name}"
 
 
 def document(template: Template, name: str, schedule: dict[str, Any], *, lines: str, mark: str) -> dict[str, Any]:

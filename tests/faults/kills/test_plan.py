@@ -5,7 +5,7 @@ from itertools import islice, pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.faults.plan import ROUND, Calm, ChangeKind, Freeze, Kill, KillEverything, Target, changes, disturbances
+from tests.faults.kills.plan import ROUND, Calm, ChangeKind, Freeze, Kill, KillEverything, Target, changes, disturbances
 
 seeds, counts = st.integers(0, 1000), st.integers(1, 250)
 

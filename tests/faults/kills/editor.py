@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 
-from tests.faults.plan import Change, ChangeKind
-from tests.faults.tasks import ONCE, PERIODIC, Template, document, every, once, with_mark
+from tests.faults.kills.plan import Change, ChangeKind
+from tests.faults.tasks import ONCE, PERIODIC, Template, document, every, name_of, once, with_mark
 
 ANSWER_SECONDS = 5.0
 LEAST_AHEAD = timedelta(seconds=2)
@@ -102,7 +102,10 @@ class Editor(threading.Thread):
 
     def _make_once(self, change: Change) -> httpx.Response:
         template = ONCE[int(change.choice * len(ONCE))]
-        name, at = f"{template.name}-{change.number}", datetime.now(UTC) + timedelta(seconds=change.ahead_seconds)
+        name, at = (
+            name_of(f"{template.name}-{change.number}"),
+            datetime.now(UTC) + timedelta(seconds=change.ahead_seconds),
+        )
         task = document(template, name, once(at), lines=self._lines, mark=f"m{change.number}")
         self.last_once_at = max(self.last_once_at, at)
         answer = self._insist_on_creating(name, task, at)

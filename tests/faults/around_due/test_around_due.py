@@ -1,17 +1,15 @@
 """Changes around a due time: the table of what is right, and a few trials against the real system."""
 
 import io
-import tempfile
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
-from tests.faults.around_due import run_trials, tell
-from tests.faults.order_of_commits import AROUND_SECONDS, Operation, Seen, contradictions, trials
-from tests.system import System
+from tests.faults.around_due.order_of_commits import AROUND_SECONDS, Operation, Seen, contradictions, trials
+from tests.faults.around_due.trials import run_trials, tell
+from tests.faults.disturbances.stage import Stage
 
 T = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 
@@ -103,15 +101,8 @@ def test_trials_are_told_by_their_seed_and_come_close_to_the_due_time() -> None:
 @pytest.mark.long
 @pytest.mark.xdist_group("faults")
 @pytest.mark.timeout(900)
-def test_what_is_done_around_a_due_time_counts_if_it_was_committed_before_the_claim() -> None:
-    with tempfile.TemporaryDirectory(prefix="duetime-around-due-") as name:
-        home = Path(name)
-        home.chmod(0o755)  # as root PostgreSQL runs as another user
-        system = System(home / "data", options=("--workers", "2"))
-        try:
-            verdicts = run_trials(system.start(), home / "lines", seed=3, of_each=4, at_once=20)
-        finally:
-            system.kill_everything()
+def test_what_is_done_around_a_due_time_counts_if_it_was_committed_before_the_claim(stage: Stage) -> None:
+    verdicts = run_trials(stage.system, stage.home / "around-due.lines", seed=3, of_each=4, at_once=20)
     told = io.StringIO()
     tell(verdicts, told.write)
     assert len(verdicts) == 4 * len(Operation)

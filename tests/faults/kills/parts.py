@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import psutil
 
-from tests.faults.plan import Target
+from tests.faults.kills.plan import Target
 from tests.system import System
 
 ROLES = {

@@ -1,8 +1,5 @@
 """A campaign: the whole system as processes, kills and freezes of its parts, and what they left behind."""
 
-import os
-import subprocess
-import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -12,16 +9,15 @@ from pathlib import Path
 import httpx
 import psutil
 
-from cli.postgres import EmbeddedPostgres
-from cli.settings import CATALOGUE
-from db.witness import WRITTEN_AFTER
-from tests.faults import parts
-from tests.faults.editor import Editor
+from tests.faults.auditing import audit
+from tests.faults.console import say
 from tests.faults.evidence import all_tasks, gather, undecided
-from tests.faults.plan import Calm, Freeze, Kill, KillEverything, Step, Target, changes, disturbances
-from tests.faults.tasks import PERIODIC, document, every
+from tests.faults.kills import parts
+from tests.faults.kills.editor import Editor
+from tests.faults.kills.plan import Calm, Freeze, Kill, KillEverything, Step, Target, changes, disturbances
+from tests.faults.tasks import OURS, PERIODIC, document, every, name_of
 from tests.faults.verdict import Discrepancy, Evidence, Fault, judge
-from tests.system import DUETIME, System
+from tests.system import System
 from tests.waiting import wait_until
 
 EVERYTHING = "everything at once"
@@ -55,34 +51,24 @@ class Result:
         self.discrepancies.append(Discrepancy(fault, "campaign", None, why))
 
 
-def say(text: str) -> None:
-    """A line of the live log."""
-    sys.stdout.write(f"{datetime.now(UTC):%H:%M:%S} {text}\n")
-    sys.stdout.flush()
-
-
 class Campaign:
-    """One run of a plan against a system of its own, in `home`."""
+    """One run of a plan against a running system, whose commands write to the file `lines`."""
 
-    def __init__(self, home: Path, *, kills: int, seed: int, accelerator: str = "on") -> None:
-        environment = {"DUETIME_ACCELERATOR": accelerator}
-        self._system = System(home / "data", options=("--workers", "2"), environment=environment)
-        self._lines, self._kills = home / "lines", kills
+    def __init__(self, system: System, lines: Path, *, kills: int, seed: int) -> None:
+        self._system, self._lines, self._kills = system, lines, kills
         self._frozen: list[tuple[float, list[psutil.Process]]] = []
         self._ids: dict[str, str] = {}
         self.result = Result(seed)
 
     def run(self) -> Result:
-        """Starts everything, disturbs it, waits until every due time is decided, judges, and stops everything."""
+        """Disturbs everything, waits until every due time is decided, and judges. The system runs on."""
         began = time.monotonic()
         try:
-            self._system.start()
             self._run()
         except AssertionError as error:
             self.result.fail(f"given up: {error}")
         finally:
             self._thaw(everything=True)
-            self._system.kill_everything()
             self.result.took_seconds = time.monotonic() - began
         return self.result
 
@@ -102,7 +88,9 @@ class Campaign:
 
     def _create_tasks(self) -> None:
         for template in PERIODIC:
-            task = document(template, template.name, every(template.periods[0]), lines=str(self._lines), mark="m0")
+            task = document(
+                template, name_of(template.name), every(template.periods[0]), lines=str(self._lines), mark="m0"
+            )
             self._ids[template.name] = self._system.api("POST", "/tasks", task)["id"]
 
     # Disturbing.
@@ -194,7 +182,7 @@ class Campaign:
             self.result.fail(f"the editor broke: {editor.broken}")
         with httpx.Client(base_url=f"{self._system.url}/api", timeout=30) as api:
             self._wait_until_decided(api, begin, end)
-            evidence, torn = gather(api, self._lines, begin=begin, end=end)
+            evidence, torn = gather(api, self._lines, begin=begin, end=end, search=OURS)
         self.result.evidence = evidence
         self.result.discrepancies += judge(evidence)
         for text in torn:
@@ -207,7 +195,7 @@ class Campaign:
         """Up to three minutes; what is open then is for the verdict to tell."""
         self._let_pass((end - datetime.now(UTC)).total_seconds())
         ended = time.monotonic()
-        ids = [task["id"] for task in all_tasks(api).values()]
+        ids = [task["id"] for task in all_tasks(api, search=OURS).values()]
         while ids and time.monotonic() < ended + DECIDED_SECONDS:
             ids = [one for one in ids if undecided(api, one, begin=begin, end=end)]
             self._let_pass(1.0 if ids else 0.0)
@@ -218,20 +206,8 @@ class Campaign:
     def _audit(self, begin: datetime, end: datetime) -> None:
         """The command has to come to the same number of due times, and find nothing either."""
         assert self.result.evidence is not None
-        # The witness leaves out what is so young that it may not be written yet.
-        self._let_pass((end + WRITTEN_AFTER - datetime.now(UTC)).total_seconds() + 1)
-        url = EmbeddedPostgres(self._system.data_dir / "postgres").url(CATALOGUE)
-        window = ("--from", begin.isoformat(), "--to", end.isoformat())
-        environment = {**os.environ, "DUETIME_DATABASE_URL": url}
-        done = subprocess.run(
-            [DUETIME, "audit", *window], env=environment, capture_output=True, text=True, timeout=120, check=False
-        )
-        self.result.audit_exit_code = done.returncode
-        self.result.audit = (done.stdout.strip() or done.stderr.strip() or "nothing").splitlines()[-1]
-        say(f"audit: exit code {done.returncode}: {done.stdout}{done.stderr}")
-        count = len(self.result.evidence.rows)
-        if done.returncode != 0 or self.result.audit != f"{count} due times, {count} accounted for":
-            said = f"{done.stdout}{done.stderr}"[-2000:]
-            self.result.fail(
-                f"the audit does not agree: {count} were found; exit code {done.returncode}, it says {said}"
-            )
+        done, count = audit(self._system, begin, end), len(self.result.evidence.rows)
+        self.result.audit_exit_code, self.result.audit = done.exit_code, done.summary
+        say(f"audit: exit code {done.exit_code}: {done.said}")
+        if done.exit_code != 0 or done.summary != f"{count} due times, {count} accounted for":
+            self.result.fail(f"the audit does not agree: {count} were found; it says {done.said[-2000:]}")
