@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from dashboard.attempts import OWN_PASSWORDS
 from dashboard.doing import perform
 from dashboard.viewer import visitor
 from db import accounts, calendars, channels, keys, secrets, tasks, webhooks
@@ -53,7 +54,8 @@ def change_own_password(me: Visitor, current: str, password: str) -> None:
     """Of whoever looks at the page; it says so where `current` is not theirs."""
 
     def command(session: Session, at: datetime, by: str) -> None:
-        accounts.change_own_password(session, me, current, password, actor=by, now=at)
+        with OWN_PASSWORDS.of(me.name):
+            accounts.change_own_password(session, me, current, password, actor=by, now=at)
 
     perform(Role.VIEWER, command, "Changed. Sign in again.")
 

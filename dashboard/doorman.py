@@ -10,32 +10,28 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from threading import BoundedSemaphore
+from typing import TypeVar
 
 from starlette.requests import cookie_parser
 
+from dashboard.attempts import Attempts, Turns, subjects_of
 from dashboard.live import Hub, Token
 from db import accounts, keys, sign_ins
 from db.access import Role, Visitor
 from db.engine import Catalogue
-from db.errors import CatalogueUnavailable
+from db.errors import CatalogueUnavailable, TryAgainLater
 from db.notifications import Topic
 
+T = TypeVar("T")
 MAX_NAME = 100
-FAILURES_SECONDS = 60
-FAILURES_OF_ADDRESS, FAILURES_OF_NAME = 10, 30
-"""A name may be tried from elsewhere, too: not so often that it helps, not so seldom that it locks its owner out."""
-SUBJECTS_AT_MOST = 1000
 KNOWN_AT_MOST = 10_000
 LOOK_SECONDS = 60.0
 """What is known of a credential is looked up again after so long at the latest, and at once when access changes."""
-HASHED_AT_ONCE = 2
-"""Each takes 64 MiB and half of a processor's tenth of a second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """Not let in. Where too many attempts failed, nothing more is looked at for some seconds."""
+    """Not let in. Where too many attempts failed, or are under way, nothing more is looked at for some seconds."""
 
     wait_seconds: int = 0
 
@@ -66,8 +62,7 @@ class Doorman:
         self.password, self.cookie_name = password, cookie_name
         self._is_private, self.has_provider = is_private, has_provider
         self._known: dict[bytes, _Known] = {}
-        self._failures = Failures()
-        self._hashing = BoundedSemaphore(HASHED_AT_ONCE)
+        self._attempts, self._turns = Attempts(), Turns()
 
     def recall(self, cookie: str, authorization: str) -> Visitor | None:
         """Who it is, as far as it is known without a question to the catalogue."""
@@ -100,18 +95,16 @@ class Doorman:
         Raises:
             CatalogueUnavailable.
         """
-        wait_seconds = self._wait_seconds(name, address)
-        if wait_seconds:
-            return Denied(wait_seconds)
-        now = datetime.fromtimestamp(self._clock(), UTC)
-        with self._hashing, self._catalogue.transaction() as session:
-            if self._is_password(password.encode(errors="surrogateescape")) and is_name(name):
-                return sign_ins.begin_with_password(session, name, password=self.password, address=address, now=now)
-            account = accounts.verified(session, name, password)
-            if account is not None:
-                return sign_ins.begin(session, account, address=address, now=now)
-        self._note_failure(name, address)
-        return Denied()
+
+        def begin() -> str | None:
+            now = self._now()
+            with self._catalogue.transaction() as session:
+                if self._is_password(password.encode(errors="surrogateescape")) and is_name(name):
+                    return sign_ins.begin_with_password(session, name, password=self.password, address=address, now=now)
+                account = accounts.verified(session, name, password)
+                return None if account is None else sign_ins.begin(session, account, address=address, now=now)
+
+        return self._attempt(name, address, begin)
 
     def is_open(self) -> bool:
         """Whether nobody has to say who they are.
@@ -135,13 +128,27 @@ class Doorman:
 
     def _with_authorization(self, scheme: str, secret: str, address: str) -> Visitor | Denied:
         name = _name_and_password(secret)[0] if scheme == "basic" else ""
-        wait_seconds = self._wait_seconds(name, address)
-        if wait_seconds:
-            return Denied(wait_seconds)
-        found = self._look(scheme, secret)
-        if found is None:
-            self._note_failure(name, address)
-        return found or Denied()
+        try:
+            # A program may come with many requests at once: only the first of them is an attempt.
+            with self._turns.of(_key(scheme, secret)):
+                known = self._remembered(scheme, secret)
+                if known is not None and known.visitor is not None:
+                    return known.visitor
+                is_guess = not secret.startswith(keys.PREFIX)  # a key is too long to be guessed
+                return self._attempt(name, address, lambda: self._look(scheme, secret), is_guess=is_guess)
+        except TryAgainLater as error:
+            return Denied(error.wait_seconds)
+
+    def _attempt(self, name: str, address: str, look: Callable[[], T | None], *, is_guess: bool = True) -> T | Denied:
+        """What the look finds; it is not made where too many failed."""
+        subjects, now = subjects_of(name=name, address=address), self._clock()
+        try:
+            with self._attempts.one(subjects, now=now, is_guess=is_guess) as attempt:
+                found = look()
+                attempt.failed = found is None
+        except TryAgainLater as error:
+            return Denied(error.wait_seconds)
+        return Denied() if found is None else found
 
     def _look(self, kind: str, secret: str) -> Visitor | None:
         known = self._remembered(kind, secret)
@@ -190,7 +197,7 @@ class Doorman:
             return None
         if self._is_password(password.encode(errors="surrogateescape")):
             return Visitor(name, Role.ADMIN)
-        with self._hashing, self._catalogue.transaction() as session:
+        with self._catalogue.transaction() as session:
             account = accounts.verified(session, name, password)
             return accounts.visitor(account) if account is not None else None
 
@@ -214,40 +221,8 @@ class Doorman:
         while len(self._known) > KNOWN_AT_MOST:
             self._known.pop(next(iter(self._known)), None)
 
-    def _wait_seconds(self, name: str, address: str) -> int:
-        now = self._clock()
-        return max(
-            self._failures.wait_seconds(f"address {address}", at_most=FAILURES_OF_ADDRESS, now=now),
-            self._failures.wait_seconds(f"name {name.lower()}", at_most=FAILURES_OF_NAME, now=now) if name else 0,
-        )
-
-    def _note_failure(self, name: str, address: str) -> None:
-        self._failures.note(f"address {address}", now=self._clock())
-        if name:
-            self._failures.note(f"name {name.lower()}", now=self._clock())
-
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)
-
-
-class Failures:
-    """How often each subject failed within a minute, for as many subjects as failed last."""
-
-    def __init__(self) -> None:
-        self._failed: dict[str, tuple[float, int]] = {}
-
-    def note(self, subject: str, *, now: float) -> None:
-        """One more."""
-        since, count = self._failed.pop(subject, (now, 0))
-        self._failed[subject] = (now, 1) if now >= since + FAILURES_SECONDS else (since, count + 1)
-        if len(self._failed) > SUBJECTS_AT_MOST:
-            del self._failed[next(iter(self._failed))]
-
-    def wait_seconds(self, subject: str, *, at_most: int, now: float) -> int:
-        """How long the subject has to wait before it may try again."""
-        since, count = self._failed.get(subject, (now, 0))
-        left = since + FAILURES_SECONDS - now
-        return int(left) + 1 if count >= at_most and left > 0 else 0
 
 
 def is_name(name: str) -> bool:

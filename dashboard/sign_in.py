@@ -83,8 +83,10 @@ class _Door:
             return self._form(wanted, name=name, why=str(error), status=503)
         if isinstance(found, Denied):
             if found.wait_seconds:
-                why = f"Too many attempts with a wrong password. Wait {found.wait_seconds} seconds."
-                return self._form(wanted, name=name, why=why, status=429)
+                why = f"Too many attempts. Wait {found.wait_seconds} second{'' if found.wait_seconds == 1 else 's'}."
+                answer = self._form(wanted, name=name, why=why, status=429)
+                answer.headers["Retry-After"] = str(found.wait_seconds)
+                return answer
             return self._form(wanted, name=name, why=WRONG, status=401)
         return welcomed(wanted, found, request, self._settings)
 

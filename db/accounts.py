@@ -2,24 +2,18 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from functools import lru_cache
 from uuid import UUID, uuid4
 
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import delete, exists, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from db import audit, key_owners
-from db.access import MIN_PASSWORD, Role, Visitor, check_rights
-from db.errors import AccountNameTaken, AccountNotFound, LastAdmin, WeakPassword, WrongPassword
+from db import audit, key_owners, passwords
+from db.access import Role, Visitor, check_rights
+from db.errors import AccountNameTaken, AccountNotFound, LastAdmin, WrongPassword
 from db.notifications import Topic, notify
 from db.tables import Account, SignIn
 
-MAX_PASSWORD = 1000
-"""Characters. Nobody is to make this process hash a book."""
-_HASHER = PasswordHasher()
 _ONE_AT_A_TIME = func.pg_advisory_xact_lock(0x61636373)
 
 
@@ -48,7 +42,7 @@ def add(
         name=name,
         role=role.value,
         tags=None if tags is None else sorted(tags),
-        password_hash=None if password is None else hashed(password),
+        password_hash=None if password is None else passwords.hashed(password),
         subject=subject,
         role_by_provider=by_provider,
         disabled=False,
@@ -119,7 +113,7 @@ def set_password(session: Session, account_id: UUID, password: str, *, actor: st
         AccountNotFound, WeakPassword.
     """
     account = _locked(session, account_id)
-    account.password_hash = hashed(password)
+    account.password_hash = passwords.hashed(password)
     session.execute(delete(SignIn).where(SignIn.account_id == account_id))
     _record(session, "account.password_set", account, actor=actor, now=now)
 
@@ -154,18 +148,17 @@ def remove(session: Session, account_id: UUID, *, actor: str, now: datetime) -> 
 def verified(session: Session, name: str, password: str) -> Account | None:
     """The account that has this name and this password and is not disabled.
 
-    It takes as long where there is no such account: the time does not tell which names there are.
+    It takes as long where there is no such account.
+
+    Raises:
+        TryAgainLater: too many passwords are checked at this moment.
     """
     account = session.scalars(select(Account).where(func.lower(Account.name) == name.lower())).first()
-    known = account.password_hash if account is not None and account.password_hash else _hash_of_nobody()
-    try:
-        _HASHER.verify(known, password[:MAX_PASSWORD])
-    except (VerificationError, InvalidHashError):
+    known = account.password_hash if account is not None else None
+    if not passwords.is_right(password, known) or account is None or known is None or account.disabled:
         return None
-    if account is None or account.password_hash is None or account.disabled:
-        return None
-    if _HASHER.check_needs_rehash(account.password_hash):
-        account.password_hash = _HASHER.hash(password)
+    if passwords.is_outdated(known):
+        account.password_hash = passwords.hashed_again(password)
     return account
 
 
@@ -203,15 +196,6 @@ def visitor(account: Account) -> Visitor:
     return Visitor(account.name, Role(account.role), _set(account.tags), account.id)
 
 
-def hashed(password: str) -> str:
-    """Raises:
-    WeakPassword: it is too short.
-    """
-    if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
-        raise WeakPassword(MIN_PASSWORD)
-    return _HASHER.hash(password)
-
-
 def _set(tags: Sequence[str] | None) -> frozenset[str] | None:
     return None if tags is None else frozenset(tags)
 
@@ -240,8 +224,3 @@ def _record(session: Session, change: str, account: Account, *, actor: str, now:
     details = {"account": account.name, "role": account.role, "tags": account.tags, "disabled": account.disabled}
     audit.record(session, at=now, actor=actor, change=change, details=details)
     notify(session, [Topic.ACCESS])
-
-
-@lru_cache(maxsize=1)
-def _hash_of_nobody() -> str:
-    return _HASHER.hash("nobody has this password")

@@ -7,6 +7,14 @@ class CatalogueError(Exception):
     """The base of everything below; its message is fit to be shown to a person."""
 
 
+class TryAgainLater(CatalogueError):
+    """There is too much of something at this moment."""
+
+    def __init__(self, why: str, *, wait_seconds: int) -> None:
+        super().__init__(f"{why} Try again in {wait_seconds} second{'' if wait_seconds == 1 else 's'}.")
+        self.wait_seconds = wait_seconds
+
+
 class TaskNotFound(CatalogueError):
     def __init__(self, task_id: UUID | str) -> None:
         super().__init__(f"There is no task {task_id}. It may have been removed for good.")

@@ -12,12 +12,13 @@ from dashboard.api.access import Actor, Caller, takes
 from dashboard.api.answers import Answer
 from dashboard.api.bodies import JsonRoute, strictly
 from dashboard.api.problems import Refusal
+from dashboard.attempts import OWN_PASSWORDS
 from dashboard.context import now
 from dashboard.doorman import MAX_NAME
 from db import accounts, keys
 from db.access import Role
-from db.accounts import MAX_PASSWORD
 from db.engine import Catalogue
+from db.passwords import MAX_PASSWORD
 from db.specs import FieldError
 from db.tables import ApiKey
 from db.values import Instant, Name, Strict, Tag, without_nul
@@ -188,7 +189,7 @@ def _add_me(router: APIRouter, catalogue: Catalogue) -> None:
 
     @router.put("/me/password", openapi_extra=takes(Role.VIEWER), status_code=204, summary="Change one's own password")
     def change_password(body: OwnPasswordBody, by: Caller, actor: Actor) -> Response:
-        with catalogue.transaction() as session:
+        with OWN_PASSWORDS.of(by.name), catalogue.transaction() as session:
             accounts.change_own_password(session, by, body.current, body.password, actor=actor, now=now())
         return Response(status_code=204)
 

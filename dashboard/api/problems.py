@@ -39,6 +39,7 @@ from db.errors import (
     TaskIsNotDeleted,
     TaskNameTaken,
     TaskNotFound,
+    TryAgainLater,
     WeakPassword,
     WebhookNotFound,
     WrongPassword,
@@ -78,6 +79,7 @@ KINDS: Mapping[type[CatalogueError], tuple[int, str]] = {
     BadCursor: (422, "bad-cursor"),
     IdempotencyKeyReused: (422, "idempotency-key-reused"),
     CatalogueUnavailable: (503, "catalogue-unavailable"),
+    TryAgainLater: (429, "too-many-attempts"),
 }
 FIELDS: Mapping[type[CatalogueError], str] = {
     BadCursor: "cursor",
@@ -136,6 +138,8 @@ def _catalogue_error(_request: Request, error: Exception) -> JSONResponse:
         members["errors"] = [{"field": FIELDS[type(error)], "message": str(error)}]
     if status == 503:
         members["headers"] = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+    if isinstance(error, TryAgainLater):
+        members["headers"] = {"Retry-After": str(error.wait_seconds)}
     return problem(status, str(error), kind=kind, **members)
 
 

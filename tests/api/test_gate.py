@@ -11,7 +11,6 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
 from dashboard.binding import UnsafeBinding, check_binding
-from dashboard.doorman import FAILURES_OF_ADDRESS, SUBJECTS_AT_MOST, Failures
 from dashboard.gate import GateSettings
 from db.engine import Catalogue
 from tests.conftest import FreshDatabase
@@ -186,16 +185,6 @@ def test_wrong_passwords_are_counted_and_the_right_one_waits_with_them(at_the_ga
         statuses = [client.get("/", headers=basic(f"wrong {n}")).status_code for n in range(11)]
         assert statuses == [401] * 10 + [429]
         assert client.get("/", headers=basic(PASSWORD)).status_code == 429
-
-
-def test_only_so_many_subjects_are_remembered() -> None:
-    failures = Failures()
-    for number in range(SUBJECTS_AT_MOST + 1):
-        for _ in range(FAILURES_OF_ADDRESS):
-            failures.note(f"address {number}", now=0)
-    assert failures.wait_seconds("address 0", at_most=FAILURES_OF_ADDRESS, now=0) == 0
-    assert failures.wait_seconds("address 1", at_most=FAILURES_OF_ADDRESS, now=0) == 61
-    assert failures.wait_seconds("address 1", at_most=FAILURES_OF_ADDRESS, now=61) == 0
 
 
 @pytest.mark.parametrize(
