@@ -10,8 +10,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import psycopg
 from sqlalchemy import bindparam, exists, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from db import due_times, runs
@@ -23,6 +25,7 @@ from db.specs import AnyTask, parse_task
 from db.starts import Start, start_many
 from db.states import ACTIVE_STATES, LEDGER_TRIGGERS, Outcome, Overlap, Reason, Trigger
 from db.tables import DueTime, Run, RunRequest, Task, TaskStatus, Worker, table_of
+from db.texts import fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,14 @@ class NotYet:
     """Ask again in a moment: the task is not known yet, or its last run has to end first."""
 
 
-Answer = Claimed | StandDown | Taken | NotYet
+@dataclass(frozen=True, slots=True)
+class StandAside:
+    """Cannot be started as it is stored: a person has to mend it, and no other run waits for that."""
+
+    message: str
+
+
+Answer = Claimed | StandDown | StandAside | Taken | NotYet
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,18 +221,36 @@ def _claim_round(
     answers: dict[UUID, Answer] = {}
     candidates: list[_Candidate] = []
     for one in round_:
-        row, offer = tasks.get(one.offer.deployment_id), one.offer
-        if row is None:
-            answers[offer.run_id] = NotYet()
-        elif row.deleted_at is not None:
-            answers[offer.run_id] = StandDown(Reason.DELETED)
+        found = _candidate(session, one, tasks.get(one.offer.deployment_id), now=now)
+        if isinstance(found, _Candidate):
+            candidates.append(found)
         else:
-            offer = replace(offer, trigger=Trigger.PREFECT) if row.foreign else offer
-            candidates.append(_Candidate(offer, one.held_at, row, parse_task(row.spec)))
-            _complete(session, candidates[-1], now=now)
+            answers[one.offer.run_id] = found
     refused = _refuse(session, candidates, now=now)
     free = [one for one in candidates if one.offer.run_id not in refused]
     return answers | refused | _take(session, free, claimant, now=now)
+
+
+def _candidate(session: Session, one: Wanted, row: Any, *, now: datetime) -> _Candidate | Answer:
+    """The offer with its task, whose ledger is complete then; or why it is none."""
+    if row is None:
+        return NotYet()
+    if row.deleted_at is not None:
+        return StandDown(Reason.DELETED)
+    offer = replace(one.offer, trigger=Trigger.PREFECT) if row.foreign else one.offer
+    try:
+        candidate = _Candidate(offer, one.held_at, row, parse_task(row.spec))
+        _complete(session, candidate, now=now)
+    except (SQLAlchemyError, psycopg.Error):
+        raise
+    except Exception as error:  # noqa: BLE001 - what is stored may be anything, and the others are to start
+        return _unreadable(row.id, error)
+    return candidate
+
+
+def _unreadable(task_id: UUID, error: Exception) -> StandAside:
+    said = fit(str(error) or type(error).__name__, at_most=1000)
+    return StandAside(f"Task {task_id} cannot be read as it is stored. Edit it, or roll it back: {said}")
 
 
 def _complete(session: Session, one: _Candidate, *, now: datetime) -> None:
@@ -316,10 +344,17 @@ def startable(session: Session, late: Sequence[Offer], *, now: datetime) -> set[
     found: set[UUID] = set()
     for key, scene in _scenes(session, list(next_ones), now=now).items():
         task, run_id = next_ones[key]
-        spec, situation = parse_task(task.spec), _situation(task, scene, now=now)
-        if refusal(spec, situation) is None and not waits(spec, situation):
+        if _would_begin(task, _situation(task, scene, now=now)):
             found.add(run_id)
     return found
+
+
+def _would_begin(task: Task, situation: Situation) -> bool:
+    try:
+        spec = parse_task(task.spec)
+    except Exception:  # noqa: BLE001 - a task that cannot be read keeps no other one waiting; its claim says so
+        return True
+    return refusal(spec, situation) is None and not waits(spec, situation)
 
 
 def _take(

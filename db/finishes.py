@@ -26,6 +26,14 @@ class Finish:
     ending: Ending
 
 
+@dataclass(frozen=True, slots=True)
+class OpenRun:
+    """A run that has not ended, and its task."""
+
+    key: RunKey
+    task_id: UUID
+
+
 # Made once: to make them takes longer than to execute them.
 _TASKS, _RUNS, _DUE_TIMES = table_of(Task), table_of(Run), table_of(DueTime)
 _HOLD_TASKS = (
@@ -103,3 +111,9 @@ def _values(finishes: Sequence[Finish]) -> dict[str, Any]:
         exit_code=[one.ending.exit_code for one in finishes],
         error=[one.ending.error for one in finishes],
     )
+
+
+def open_of(session: Session, worker_id: UUID) -> list[OpenRun]:
+    """The runs that a worker executes, as far as the catalogue knows."""
+    query = select(Run.id, Run.due_at, Run.task_id).where(Run.worker_id == worker_id, Run.ended_at.is_(None))
+    return [OpenRun(RunKey(row.id, row.due_at), row.task_id) for row in session.execute(query)]

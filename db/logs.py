@@ -12,8 +12,10 @@ from sqlalchemy.orm import Session
 from db.notifications import Topic, notify, of
 from db.states import Level, Stream
 from db.tables import RunLog
+from db.texts import MOST, fit
 
-MAX_LINE = 16 * 1024
+MAX_LINE = MOST
+CUT = " … (line cut)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +37,8 @@ def append(session: Session, lines: Sequence[Line]) -> None:
         cursor.copy("COPY run_logs (at, run_id, level, stream, message) FROM STDIN") as copy,
     ):
         for line in lines:
-            copy.write_row((line.at, line.run_id, line.level.value, line.stream.value, fit(line.message)))
+            copy.write_row((line.at, line.run_id, line.level.value, line.stream.value, fit(line.message, cut=CUT)))
     notify(session, [Topic.LOGS, *{of(Topic.LOGS, line.run_id) for line in lines}])
-
-
-def fit(message: str) -> str:
-    """The message as PostgreSQL can hold it: no NUL, valid Unicode, at most 16,384 characters and a note."""
-    clean = message.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
-    return clean if len(clean) <= MAX_LINE else clean[:MAX_LINE] + " … (line cut)"
 
 
 def list_lines(session: Session, run_id: UUID, *, after: int = 0, limit: int = 1000) -> Sequence[RunLog]:

@@ -41,6 +41,11 @@ def newest_instant(now: datetime) -> datetime:
     return first_of_month(now, months_later=MONTHS_AHEAD)
 
 
+def is_promised(instant: datetime, *, now: datetime) -> bool:
+    """Whether there is a partition for this instant, or there will be one as soon as the reconciler runs. Pure."""
+    return oldest_instant(now) <= instant < newest_instant(now)
+
+
 def ensure_partitions(session: Session, *, now: datetime) -> None:
     """Makes the partitions of a few months around now; those that exist are left alone.
 

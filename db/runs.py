@@ -18,6 +18,7 @@ from db.pages import Page, decode_cursor, encode_cursor
 from db.plans import plan_for_values
 from db.states import FINAL_STATES, Outcome, Reason, RunState, Trigger
 from db.tables import DueTime, Run, TaskStatus, Worker, table_of
+from db.texts import fit
 
 # Made once: to make them takes longer than to execute them.
 _TASK_STATUS, _RUNS = table_of(TaskStatus), table_of(Run)
@@ -54,12 +55,16 @@ class RunKey:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a run ended."""
+    """How a run ended. Its error may be any text: it is made storable here."""
 
     state: RunState
     ended_at: datetime
     exit_code: int | None = None
     error: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.error is not None:
+            object.__setattr__(self, "error", fit(self.error))
 
 
 def insert_run(session: Session, key: RunKey, **values: Any) -> bool:

@@ -52,12 +52,15 @@ def message(error: BaseException, clean: Clean = str) -> str:
     kind = type(error)
     module = "" if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}."
     name = f"{module}{kind.__qualname__}"
-    try:
-        said = str(error)
-    except Exception as unsayable:  # noqa: BLE001 - whatever its own code raises
-        said = f"(its text cannot be made: {type(unsayable).__name__})"
-    notes = [str(note) for note in getattr(error, "__notes__", ())[:INNER]]
+    said, notes = _text_of(error), [_text_of(note) for note in getattr(error, "__notes__", ())[:INNER]]
     return shortened(clean("\n".join([f"{name}: {said}" if said else name, *notes])), MESSAGE)
+
+
+def _text_of(one: object) -> str:
+    try:
+        return str(one)
+    except BaseException as unsayable:  # noqa: BLE001 - whatever its own code raises
+        return f"(its text cannot be made: {type(unsayable).__name__})"
 
 
 def shortened(text: str, length: int) -> str:

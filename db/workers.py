@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session, aliased
 from db import audit
 from db.arrays import in_rows
 from db.errors import WorkerIsGone
-from db.logs import fit
 from db.notifications import Topic, notify
 from db.tables import Run, Worker
+from db.texts import fit
 
 HEARTBEAT_SECONDS = 5
 LOST_AFTER = timedelta(seconds=30)
@@ -71,7 +71,7 @@ def beat(session: Session, worker_id: UUID, *, report: Report = SAYS_NOTHING, no
             heartbeat_at=now,
             holds=None if report.holds is None else sorted(report.holds),
             claims_fail_since=failing.since if failing else None,
-            claims_fail_why=fit(failing.why)[:LONGEST_REASON] if failing else None,
+            claims_fail_why=fit(failing.why, at_most=LONGEST_REASON) if failing else None,
         )
         .returning(Worker.id)
     ).first()

@@ -10,22 +10,26 @@ import contextlib
 import logging
 import os
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from time import monotonic
 from typing import Any, TypeVar
 from uuid import UUID
 
-import httpx
 import psycopg
 from psycopg import errors
 
+from db import connections, loops, sqlstates
+from db.connections import Limits
+from db.sqlstates import Meaning
 from flows import accelerator_reads
 from flows.accelerator_events import Event, Outbox, event_of
 from flows.accelerator_facts import Facts
 from flows.accelerator_proof import PREFECT_DATABASE_URL, Proof, Unproven
 from flows.accelerator_runs import PrefectRun
 from flows.accelerator_writes import Written, write
-from flows.prefect_server import Offered, PrefectAway, PrefectServer
+from flows.answers import PrefectAway, PrefectRefused
+from flows.prefect_server import Offered, PrefectServer
 from flows.telling import Report
 
 log = logging.getLogger(__name__)
@@ -37,18 +41,13 @@ SEE_SECONDS = 3.0
 PATIENCE_SECONDS = (0.1, 0.4)
 """After so long, what was locked is tried again: Prefect marks a hundred runs as late in one transaction."""
 AGAIN_SECONDS = 1.0
-UNREACHABLE = (psycopg.OperationalError, psycopg.InterfaceError)
-"""Deadlocks and timeouts, too."""
+LOCK_SECONDS = 0.2
+"""Prefect's own transactions go first: what they have locked is told over its API."""
 
-SETTINGS: dict[str, Any] = {
-    "connect_timeout": 3,
-    "application_name": "duetime-accelerator",
-    "options": "-c statement_timeout=5s -c lock_timeout=200ms"
-    " -c idle_in_transaction_session_timeout=5s -c timezone=UTC",
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-}
+
+def limits() -> Limits:
+    """How long each wait for Prefect's database may last."""
+    return replace(connections.bounded(), lock_seconds=LOCK_SECONDS)
 
 
 async def accelerator_of(
@@ -119,12 +118,18 @@ class Accelerator:
                 return set()
             except Unproven as error:
                 self._proof.refuse(error)
-            except UNREACHABLE as error:
-                self._away_until = monotonic() + AGAIN_SECONDS
-                self._note(answers=False, why=error)
-            except Exception:
-                log.exception("The accelerator could not write the reports of %d runs", len(reports) - len(told))
+            except Exception as error:  # noqa: BLE001 - what is not told here is told over the API
+                await self._give_way(error)
             return told
+
+    async def _give_way(self, error: Exception) -> None:
+        if sqlstates.wants_another_connection(error):
+            await self._hang_up()
+        if sqlstates.meaning_of(error) is Meaning.AWAY:
+            self._away_until = monotonic() + AGAIN_SECONDS
+            self._note(answers=False, why=error)
+        else:
+            loops.record_of("worker.accelerator").failed(error)
 
     async def scheduled(self, *, before: datetime, besides: Collection[UUID] = ()) -> list[Offered] | None:
         """What `PrefectServer.scheduled` would answer; None where that is to be asked. Never raises."""
@@ -144,10 +149,11 @@ class Accelerator:
                 self._reading = await self._connect()
             await self._proof.check(self._reading)
             return await query(self._reading)
-        except (Unproven, *UNREACHABLE) as error:
-            log.debug("Prefect's runs are read over its API: %s", error)
-        except Exception:
-            log.exception("Prefect's runs could not be read from its database")
+        except Exception as error:  # noqa: BLE001 - then they are read over the API
+            if not isinstance(error, Unproven) and sqlstates.meaning_of(error) is not Meaning.AWAY:
+                loops.record_of("worker.accelerator").failed(error)
+            if sqlstates.wants_another_connection(error):
+                await _close(self._reading)
         return None
 
     async def prove(self) -> None:
@@ -160,7 +166,9 @@ class Accelerator:
         await self._proof.look()
         try:
             await self._proof.check(await self._connected())
-        except UNREACHABLE as error:
+        except psycopg.Error as error:
+            if sqlstates.meaning_of(error) is not Meaning.AWAY:
+                raise
             self._note(answers=False, why=error)
 
     async def close(self) -> None:
@@ -193,9 +201,11 @@ class Accelerator:
     ) -> tuple[Written, Sequence[Event]]:
         try:
             return await self._commit(reports)
-        except UNREACHABLE as error:
+        except psycopg.Error as error:
             if not self._is_worth_another(error):
                 raise
+            if sqlstates.wants_another_connection(error):
+                await self._hang_up()
         # What was written all the same is known by its ids.
         return await self._commit(reports)
 
@@ -211,7 +221,7 @@ class Accelerator:
     def _is_worth_another(self, error: Exception) -> bool:
         if isinstance(error, errors.DeadlockDetected | errors.SerializationFailure):
             return True
-        return self._connection is not None and self._connection.closed
+        return bool(self._connection and self._connection.closed) or sqlstates.wants_another_connection(error)
 
     async def _see(self, before: PrefectRun, after: PrefectRun) -> None:
         """Looks whether the server shows what was written: it could have another database than this one.
@@ -220,8 +230,8 @@ class Accelerator:
             OtherDatabase: it does not.
         """
         try:
-            shown = await asyncio.wait_for(self._prefect._call("GET", f"/flow_runs/{after.id}"), SEE_SECONDS)
-        except (PrefectAway, TimeoutError, httpx.HTTPStatusError):
+            shown = await asyncio.wait_for(self._prefect.call("GET", f"/flow_runs/{after.id}"), SEE_SECONDS)
+        except (PrefectAway, PrefectRefused, TimeoutError):
             return
         if shown["state_id"] in map(str, before.state_ids):
             raise OtherDatabase(f"{PREFECT_DATABASE_URL} names another database than the Prefect server has")
@@ -236,7 +246,7 @@ class Accelerator:
         return self._connection
 
     async def _connect(self) -> "psycopg.AsyncConnection[Any]":
-        return await psycopg.AsyncConnection.connect(self._address, autocommit=True, **SETTINGS)
+        return await connections.connect_async(self._address, application_name="duetime-accelerator", limits=limits())
 
     async def _hang_up(self) -> None:
         connection, self._connection, self._is_seen = self._connection, None, False

@@ -2,16 +2,15 @@
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-import httpx
-
+from db import loops
 from flows.accelerator_facts import Fact
 from flows.accelerator_runs import PrefectRun
-from flows.prefect_server import PrefectAway, PrefectServer
+from flows.prefect_server import PrefectServer
+from flows.queues import BatchQueue
 from flows.telling import give_way
 
 log = logging.getLogger(__name__)
@@ -21,7 +20,6 @@ TIGHT = timedelta(minutes=5)
 AT_ONCE = 200
 GATHER_SECONDS = 0.5
 """Prefect digests some 400 events a second, and loses what it is given faster than that for long."""
-AGAIN_SECONDS = 1.0
 KEPT = 20_000
 
 Event = dict[str, Any]
@@ -105,59 +103,44 @@ class Outbox:
     def __init__(self, prefect: PrefectServer, *, starting: Callable[[], bool]) -> None:
         """`starting` says whether runs wait to be started, which goes first."""
         self._prefect, self._starting = prefect, starting
-        self._waiting: deque[Event] = deque()
+        self._waiting = BatchQueue[Event]("worker.events", self._post, at_most=AT_ONCE, set_aside=_left_out)
         self._posting: asyncio.Task[None] | None = None
         self._overflows = False
 
     def put(self, events: Iterable[Event]) -> None:
         """Returns at once."""
-        self._waiting.extend(events)
+        for event in events:
+            self._waiting.append(event)
         self._bound()
         if self._waiting and (self._posting is None or self._posting.done()):
-            self._posting = asyncio.create_task(self._post_all())
+            self._posting = loops.beside("worker.events", self._post_all())
 
     async def close(self) -> None:
         """Posts what is left, unless the server is away."""
         if self._posting is not None:
             self._posting.cancel()
             await asyncio.gather(self._posting, return_exceptions=True)
-        while self._waiting and await self._post_next():
-            pass
-        if self._waiting:
-            log.warning(
-                "Prefect is away: %d events of runs are lost. The runs themselves are told.", len(self._waiting)
-            )
+        try:
+            await self._waiting.empty()
+        except Exception as error:  # noqa: BLE001 - at the end nobody is left to try again
+            log.warning("%d events of runs are lost: %s The runs themselves are told.", len(self._waiting), error)
 
     async def _post_all(self) -> None:
         while self._waiting:
             await asyncio.sleep(GATHER_SECONDS)
             await give_way(self._starting)
-            if not await self._post_next():
-                await asyncio.sleep(AGAIN_SECONDS)
+            await loops.insist("worker.events", self._waiting.empty)
 
-    async def _post_next(self) -> bool:
-        """False where Prefect does not take them now."""
-        batch = [self._waiting.popleft() for _ in range(min(AT_ONCE, len(self._waiting)))]
-        taken = False
-        try:
-            await self._prefect._call("POST", "/events", batch)
-            taken = True
-        except PrefectAway as error:
-            log.debug("%d events of runs wait: %s", len(batch), error)
-        except httpx.HTTPStatusError as error:
-            log.warning("Prefect refuses %d events of runs: %s", len(batch), error.response.text[:500])
-            taken = True
-        finally:
-            if not taken:
-                self._waiting.extendleft(reversed(batch))
-                self._bound()
-        self._overflows = self._overflows and not taken
-        return taken
+    async def _post(self, events: Sequence[Event]) -> None:
+        await self._prefect.call("POST", "/events", list(events))
+        self._overflows = False
 
     def _bound(self) -> None:
-        overflow = len(self._waiting) - KEPT
-        if overflow > 0 and not self._overflows:
+        dropped = self._waiting.shorten(most=KEPT)
+        if dropped and not self._overflows:
             log.warning("Prefect takes no events: the oldest of more than %d are dropped until it does.", KEPT)
             self._overflows = True
-        for _ in range(overflow):
-            self._waiting.popleft()
+
+
+def _left_out(event: Event, error: Exception) -> None:
+    log.warning("Prefect refuses the event %s of a run: %s", event["id"], error)

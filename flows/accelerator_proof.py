@@ -6,10 +6,11 @@ import logging
 from time import monotonic
 from typing import Any
 
-import httpx
 import psycopg
 
-from flows.prefect_server import PrefectAway, PrefectServer
+from db import loops
+from flows.answers import PrefectAway, PrefectRefused
+from flows.prefect_server import PrefectServer
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ class Proof:
     def holds(self) -> bool:
         """As far as is known; where that is old, it is looked up behind this."""
         if monotonic() > self._sure_until and (self._looking is None or self._looking.done()):
-            self._looking = asyncio.create_task(self._look_again())
+            self._looking = loops.beside("worker.accelerator proof", self._look_again())
         return self._revision is not None
 
     async def look(self) -> None:
@@ -52,13 +53,13 @@ class Proof:
             return
         self._sure_until = monotonic() + SURE_SECONDS
         try:
-            version = await self._prefect._call("GET", "/admin/version")
+            version = await self._prefect.call("GET", "/admin/version")
         except PrefectAway:
             self._sure_until = monotonic() + AGAIN_SECONDS
             return
-        except httpx.HTTPStatusError as error:
-            version = f"unknown ({error.response.status_code})"
-        self._revision = PROVEN.get(version)
+        except PrefectRefused as error:
+            version = f"unknown ({error.status})"
+        self._revision = PROVEN.get(str(version))
         if self._revision is None:
             raise Unproven(f"Prefect's version is {version}, and it was proven on {' and '.join(PROVEN)}")
 
@@ -96,5 +97,3 @@ class Proof:
             await self.look()
         except Unproven as error:
             self.refuse(error)
-        except Exception:
-            log.exception("Prefect's version could not be read")

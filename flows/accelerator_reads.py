@@ -11,9 +11,10 @@ from psycopg.rows import dict_row
 from flows.prefect_server import Offered, PrefectServer
 
 # As api/flow_runs.py:read_flow_runs reads what `PrefectServer.scheduled` asks for.
+# The instant as text: one that Python cannot have spoils that run alone.
 SCHEDULED = """
-SELECT run.id, run.deployment_id, run.expected_start_time AS due_at, run.idempotency_key AS key, run.auto_scheduled,
-       run.parameters, run.work_queue_id AS queue_id
+SELECT run.id, run.deployment_id, run.expected_start_time::text, run.idempotency_key, run.auto_scheduled,
+       run.parameters, run.work_queue_id
   FROM flow_run AS run
   JOIN work_queue AS queue ON queue.id = run.work_queue_id
   JOIN work_pool AS pool ON pool.id = queue.work_pool_id
@@ -31,7 +32,7 @@ async def scheduled(
     values = (before, prefect.pool, prefect.queues, not prefect.queues, list(besides))
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(SCHEDULED, values)
-        return [prefect.offered(**row) for row in await cursor.fetchall()]
+        return prefect.readable(await cursor.fetchall())
 
 
 async def count_scheduled(connection: psycopg.AsyncConnection[Any], run_ids: Collection[UUID]) -> int:

@@ -5,9 +5,10 @@ import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
+from db import loops
 from db.actions import FlowAction, HttpAction, PythonAction, ShellAction
 from db.states import Level, RunState, Stream
 from flows.masks import NOTHING, Mask
@@ -89,3 +90,17 @@ class Perform(Protocol):
         When `cancel` is set: SIGTERM, SIGKILL after `KILL_AFTER_SECONDS`, and `cancelled` as the result. When the
         coroutine itself is cancelled, everything that it started is killed before it ends.
         """
+
+
+async def until_over(
+    work: "asyncio.Future[Any]", *, timeout_seconds: float | None, cancel: asyncio.Event
+) -> RunState | None:
+    """None when the work is done; `timed_out` or `cancelled` when it is to be ended before."""
+    cancelled = loops.awaited("cancel", cancel.wait())
+    try:
+        await asyncio.wait({work, cancelled}, timeout=timeout_seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        cancelled.cancel()
+    if work.done():
+        return None
+    return RunState.CANCELLED if cancel.is_set() else RunState.TIMED_OUT

@@ -1,9 +1,11 @@
 """What the child of a Python task does: imports the function, calls it, and says what came of it."""
 
 import asyncio
+import contextlib
 import importlib
 import inspect
 import json
+import sys
 import traceback
 from collections.abc import Callable
 from typing import Any, TextIO
@@ -12,6 +14,9 @@ from db import tracebacks
 from flows.masks import Mask
 
 MAX_RETURNED = 2000
+FIRST_LINES, LAST_LINES = 50, 150
+"""Of a traceback; the lines between them are counted. Deep recursion through several functions prints thousands."""
+MAX_TRACEBACK = 100_000
 
 
 def main(request: dict[str, Any], report: TextIO) -> int:
@@ -21,14 +26,15 @@ def main(request: dict[str, Any], report: TextIO) -> int:
         returned = find(request["callable"])(**request["kwargs"])
         if inspect.isawaitable(returned):
             returned = asyncio.run(_awaited(returned))
-        if returned is not None:
-            report.write(json.dumps({"returned": _shown(returned, mask)}) + "\n")
     except SystemExit:
         raise
     except BaseException as error:  # noqa: BLE001 - whatever the function raises is its failure
-        traceback.print_exception(type(error), error, _without_own_frames(error))
         report.write(json.dumps({"error": tracebacks.message(error, mask)}) + "\n")
+        with contextlib.suppress(BaseException):
+            sys.stderr.write(_traceback(error))
         return 1
+    if returned is not None:
+        report.write(json.dumps({"returned": _shown(returned, mask)}) + "\n")
     return 0
 
 
@@ -51,8 +57,23 @@ async def _awaited(awaitable: Any) -> Any:
 
 
 def _shown(value: Any, mask: Mask) -> str:
-    text = mask(repr(value))
+    try:
+        text = mask(repr(value))
+    except BaseException as error:  # noqa: BLE001 - how a result looks does not change that there is one
+        return f"a {type(value).__name__} whose repr() raises {type(error).__name__}"
     return text if len(text) <= MAX_RETURNED else f"{text[:MAX_RETURNED]}… ({len(text)} characters)"
+
+
+def _traceback(error: BaseException) -> str:
+    if isinstance(error, BaseExceptionGroup):
+        # Python's own would look into all exceptions of a group, whose number may be astronomical.
+        return f"{tracebacks.bounded(error)}\n"
+    said = "".join(traceback.format_exception(type(error), error, _without_own_frames(error)))
+    lines = said.splitlines()
+    left_out = len(lines) - FIRST_LINES - LAST_LINES
+    if left_out > 0:
+        lines[FIRST_LINES:-LAST_LINES] = [f"  ... {left_out} lines are left out ..."]
+    return tracebacks.shortened("\n".join(lines), MAX_TRACEBACK) + "\n"
 
 
 def _without_own_frames(error: BaseException) -> Any:

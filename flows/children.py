@@ -10,8 +10,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
+from db import loops
 from flows import environment
 from flows.libraries import REFUSALS
 from flows.processes import Process, send
@@ -19,6 +20,10 @@ from flows.roster import Roster
 from flows.zygote import ANSWER, ask, read_answer
 
 READY_WITHIN_SECONDS = 60.0
+ANSWER_WITHIN_SECONDS = 90.0
+"""To fork takes some milliseconds; to load libraries ahead takes longer, and the process ends that by itself before."""
+
+T = TypeVar("T")
 
 
 class ZygoteDied(Exception):
@@ -93,8 +98,7 @@ class Zygote:
             with _written({"names": libraries, "traces": traces}) as file, contextlib.suppress(OSError):
                 socket.send_fds(self._control, [ask(b"L", 0)], [file])
             self._is_loading = True
-            # The process limits itself.
-            refusal = await self._ready
+            refusal = await self._answered(self._ready)
             self._is_loading = False
         if refusal:
             raise CannotLoad(REFUSALS[refusal])
@@ -106,7 +110,7 @@ class Zygote:
         processes, Outdated and ZygoteDied.
         """
         self._belong_here()
-        born = asyncio.ensure_future(self._spawn_in_turn(request, writing, anew=anew))
+        born = loops.awaited("child", self._spawn_in_turn(request, writing, anew=anew))
         try:
             return await asyncio.shield(born)
         except asyncio.CancelledError:
@@ -119,7 +123,7 @@ class Zygote:
     def guarding(self, pid: int) -> Iterator[None]:
         """Has the process group killed when the worker dies meanwhile, where this zygote was warmed."""
         if self._kept and self._control is None:
-            self._restart = asyncio.get_running_loop().create_task(self.warm())
+            self._restart = loops.beside("worker.zygote", self.warm())
         with self._roster.holding(pid):
             yield
 
@@ -165,7 +169,17 @@ class Zygote:
             socket.send_fds(self._control, [ask(b"S", 0)], descriptors)
         except OSError:
             self._lose()
-        return await self._answer
+        return await self._answered(self._answer)
+
+    async def _answered(self, answer: "asyncio.Future[T]") -> T:
+        """The zygote's answer. One that gives none, as a stopped process does, is killed. Raises ZygoteDied."""
+        try:
+            return await asyncio.wait_for(answer, ANSWER_WITHIN_SECONDS)
+        except TimeoutError:
+            assert self._process is not None
+            os.kill(self._process.pid, signal.SIGKILL)
+            self._lose()
+            raise ZygoteDied from None
 
     async def _start(self) -> None:
         if self._control is not None:

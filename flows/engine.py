@@ -27,12 +27,14 @@ from prefect.utilities.asyncutils import run_coro_as_sync
 
 from db import tracebacks
 from db.logs import MAX_LINE
+from db.texts import fit
 from flows.attempts import CANCEL_SIGNAL
 from flows.masks import Mask
 from flows.secrets import replaced
 
 DELIVER_WITHIN_SECONDS = 5
 MAX_ERROR = 2000
+MAX_LOGGED = 100_000
 SUSPENDED = "The flow suspended itself, which cannot be resumed here. Use pause_flow_run instead of suspend_flow_run."
 
 
@@ -43,8 +45,7 @@ def main(request: dict[str, Any], report: TextIO) -> int:
     _leave_sigterm_to_worker()
     run_id = UUID(request["run_id"])
     mask = Mask.of(request["secrets"])
-    if mask.forms:
-        _mask_with(mask)
+    _say_cleanly(mask)
     with get_client(sync_client=True) as client:
         ending = _ending(client, run_id, lambda: _execute(client, run_id, request), mask)
     report.write(json.dumps(ending) + "\n")
@@ -144,28 +145,27 @@ def _cancel(*_: object) -> None:
     os.killpg(0, signal.SIGTERM)
 
 
-def _mask_with(mask: Mask) -> None:
-    """Hides the secrets in whatever is logged here, and in what the engine tells Prefect of the run and its tasks."""
+def _say_cleanly(mask: Mask) -> None:
+    """Has what is logged here, and what the engine tells Prefect, without the secrets, and as it can be stored."""
     record_of = logging.getLogRecordFactory()
 
-    def masked_record(*args: Any, **more: Any) -> logging.LogRecord:
+    def clean_record(*args: Any, **more: Any) -> logging.LogRecord:
         record = record_of(*args, **more)
-        record.msg, record.args = mask(record.getMessage()), ()
-        if record.exc_info:
-            error = record.exc_info[1]
-            record.exc_text = tracebacks.bounded(error, mask) if error is not None else None
-            record.exc_info = None
+        with contextlib.suppress(Exception):  # what cannot be put together is logging's affair
+            record.msg, record.args = fit(mask(record.getMessage()), at_most=MAX_LOGGED), ()
+            if record.exc_info and (error := record.exc_info[1]) is not None:
+                record.exc_text, record.exc_info = fit(tracebacks.bounded(error, mask)), None
         return record
 
-    logging.setLogRecordFactory(masked_record)
+    logging.setLogRecordFactory(clean_record)
     make = State.__init__
 
-    def make_masked(self: State, **data: Any) -> None:
+    def make_clean(self: State, **data: Any) -> None:
         if data.get("message"):
-            data["message"] = mask(str(data["message"]))
+            data["message"] = fit(mask(str(data["message"])))
         make(self, **data)
 
-    State.__init__ = make_masked  # type: ignore[method-assign]
+    State.__init__ = make_clean  # type: ignore[method-assign]
 
 
 def _log_to(report: TextIO) -> None:

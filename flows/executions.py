@@ -7,18 +7,17 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from db import journal, tracebacks
 from db.actions import FlowAction
 from db.claims import Claimant, Claimed
 from db.errors import SecretNotFound, SecretsUnavailable
-from db.finishes import Finish
-from db.runs import Ending
 from db.specs import AnyTask, InvalidTask
 from db.states import WITH_PARAMETERS, Level, RunState, Stream, Trigger
 from flows import kinds
 from flows.attempts import Attempt, Result, instant_text
+from flows.ends import ClaimIsVoid, End
 from flows.logbook import Logbook
 from flows.masks import NOTHING, Mask
 from flows.parameters import as_asked
@@ -29,13 +28,12 @@ from flows.telling import Teller
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 TRIED_AGAIN = frozenset({RunState.FAILED, RunState.TIMED_OUT, RunState.CRASHED})
 STOPPED = "The worker was stopped while it ran this, and it did not end in time."
 HANDED_ON = "The worker was stopped while this waited for another attempt, which is made by another worker."
-
-
-class ClaimIsVoid(Exception):
-    """The worker was declared lost meanwhile: somebody else has decided about the run."""
+BROKE = "The worker could not execute this: {}. Its log tells more."
 
 
 class Execution:
@@ -48,25 +46,39 @@ class Execution:
     ) -> None:  # fmt: skip
         self._task, self._parameters = claimed.task, parameters
         self._claimed, self._claimant = claimed, claimant
-        self._records, self._logbook, self._teller, self._slot = records, logbook, teller, slot
+        self._records, self._teller, self._slot = records, teller, slot
         self._cancel, self._let_others_start = cancel, let_others_start
         self.waits = False
         """Whether it is between two attempts."""
         # The engine that runs a flow talks to Prefect by itself.
         self._by_engine = isinstance(claimed.task.action, FlowAction)
         self._output = logbook.output_of(claimed.key.id, to_prefect=not self._by_engine)
+        self._end = End(claimed, claimant, records=records, logbook=logbook, teller=teller)
 
     async def run_to_end(self) -> None:
         """Executes the first attempt in the caller's slot, and every other one in a slot of its own.
 
-        When it is cancelled, everything that it started is killed, and the run has crashed.
+        When it is cancelled, everything that it started is killed, and the run has crashed. `end_at_last` is to be
+        called when the slot is free again.
 
         Raises:
             ClaimIsVoid: the run is not this worker's any more; what it started is killed.
         """
-        key, task_id = self._claimed.key, self._claimed.task_id
-        with journal.about(run_id=key.id, task_id=task_id, task=self._task.name):
-            await self._finish(await self._result())
+        with journal.about(run_id=self._claimed.key.id, task_id=self._claimed.task_id, task=self._task.name):
+            result = await self._result()
+            if result.error and result.state is not RunState.COMPLETED:
+                self._output.write(result.error, stream=Stream.SYSTEM, level=Level.ERROR)
+            self._end.came(result)
+            await self._let_others_start()
+            await self._end.note()
+
+    async def end_at_last(self) -> None:
+        """Returns when the end of the run is noted, where something unforeseen has kept it from that.
+
+        Raises:
+            ClaimIsVoid: the run is not this worker's any more.
+        """
+        await self._end.note_at_last()
 
     async def _result(self) -> Result:
         try:
@@ -77,13 +89,22 @@ class Execution:
             return Result(RunState.FAILED, error=f"The task cannot have this run's parameters. {error}")
         except asyncio.CancelledError:
             return Result(RunState.CRASHED, error=HANDED_ON if self.waits else STOPPED)
+        except ClaimIsVoid:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever happens after a claim, the run gets an end
+            return self._broke(error)
+
+    def _broke(self, error: Exception, mask: Mask = NOTHING) -> Result:
+        said = tracebacks.bounded(error, mask)
+        log.error("Run %s broke the worker's own code: %s", self._claimed.key.id, said)
+        return Result(RunState.CRASHED, error=BROKE.format(tracebacks.message(error, mask)))
 
     async def _attempts(self) -> Result:
         if not self._by_engine:
             self._teller.tell(self._claimed.key, RunState.RUNNING, at=self._claimed.started_at)
         number = self._claimed.attempt
         result = await self._attempt(number)
-        while is_tried_again(result, number, self._task) and not self._cancel.is_set():
+        while self._goes_on_after(result, number):
             number += 1
             if not await self._wait_before(number, result):
                 return Result(RunState.CANCELLED, error="Cancelled while it waited for another attempt.")
@@ -92,6 +113,9 @@ class Execution:
                 await self._note(RunState.RUNNING, number)
                 result = await self._attempt(number)
         return result
+
+    def _goes_on_after(self, result: Result, number: int) -> bool:
+        return is_tried_again(result, number, self._task) and not self._cancel.is_set()
 
     async def _attempt(self, number: int) -> Result:
         claimed = self._claimed
@@ -116,18 +140,15 @@ class Execution:
         )
         try:
             result = await kinds.perform(attempt, MaskedOutput(self._output, mask), self._cancel)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is logged without the secrets
-            said = tracebacks.bounded(error, mask)
-            log.error("Attempt %d of run %s broke the worker's own code: %s", number, claimed.key.id, said)
-            why = tracebacks.message(error, mask)
-            result = Result(RunState.CRASHED, error=f"The worker could not execute this: {why}. Its log tells more.")
-        return replace(result, error=mask(result.error)) if result.error else result
+        except Exception as error:  # noqa: BLE001 - another attempt may go well
+            result = self._broke(error, mask)
+        return replace(result, error=mask(str(result.error))) if result.error else result
 
     async def _after(self) -> Mapping[str, str]:
         """What the process is told of the run that this one follows, if it follows one."""
         if self._claimed.trigger not in (Trigger.CHAIN, Trigger.RERUN):
             return {}
-        cause = await insist(lambda: self._records.cause_of(self._claimed.key.id))
+        cause = await self._insist(lambda: self._records.cause_of(self._claimed.key.id))
         if cause is None:
             return {}
         return {
@@ -144,7 +165,7 @@ class Execution:
             SecretNotFound, SecretsUnavailable.
         """
         names = names_in(self._task.action)
-        return await insist(lambda: self._records.secrets(names)) if names else {}
+        return await self._insist(lambda: self._records.secrets(names)) if names else {}
 
     async def _wait_before(self, number: int, result: Result) -> bool:
         """False where the run was cancelled meanwhile."""
@@ -167,25 +188,16 @@ class Execution:
 
     async def _note(self, state: RunState, number: int, message: str = "", *, at: datetime | None = None) -> None:
         key, worker_id = self._claimed.key, self._claimant.id
-        if not await insist(lambda: self._records.next_attempt(key, worker_id, state=state, attempt=number, at=at)):
+        mine = await self._insist(
+            lambda: self._records.next_attempt(key, worker_id, state=state, attempt=number, at=at)
+        )
+        if not mine:
             raise ClaimIsVoid
         if not (self._by_engine and state is RunState.RUNNING):
             self._teller.tell(key, state, message)
 
-    async def _finish(self, result: Result) -> None:
-        if result.error and result.state is not RunState.COMPLETED:
-            self._output.write(result.error, stream=Stream.SYSTEM, level=Level.ERROR)
-        key = self._claimed.key
-        ending = Ending(result.state, now(), exit_code=result.exit_code, error=result.error)
-        await self._let_others_start()
-        await insist(self._logbook.flush)
-        finish = Finish(key, self._claimed.task_id, self._claimant.id, ending)
-        if not await insist(lambda: self._records.finish(finish)):
-            raise ClaimIsVoid
-        if result.told_prefect:
-            await insist(lambda: self._records.mark_reported(key, result.state))
-        else:
-            self._teller.tell(key, result.state, result.error or "", at=ending.ended_at)
+    async def _insist(self, call: Callable[[], Awaitable[T]]) -> T:
+        return await insist("worker.attempts", call)
 
 
 def is_tried_again(result: Result, number: int, task: AnyTask) -> bool:

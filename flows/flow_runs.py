@@ -80,15 +80,15 @@ async def _attempts(
     perform: Perform, attempt: Attempt, policy: Policy, output: "_RunLog", cancel: asyncio.Event
 ) -> Result:
     try:
-        while True:
-            result = await perform(attempt, output, cancel)
-            if result.state in (RunState.COMPLETED, RunState.CANCELLED) or attempt.number > policy.retries:
-                return result
+        result = await perform(attempt, output, cancel)
+        while result.state not in (RunState.COMPLETED, RunState.CANCELLED) and attempt.number <= policy.retries:
             attempt = replace(attempt, number=attempt.number + 1)
             delay = policy.delay_before(attempt.number)
             said = f"{result.error} Attempt {attempt.number} of {policy.retries + 1} follows in {delay:.1f} s."
             output.write(said, stream=Stream.SYSTEM, level=Level.WARNING)
             await _pause(delay, cancel)
+            result = await perform(attempt, output, cancel)
+        return result
     finally:
         await children.PLAIN.close()
         await clients.SHARED.close()

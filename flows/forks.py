@@ -45,8 +45,8 @@ async def perform(
             ending = await processes.follow(
                 child, pipes, timeout_seconds=attempt.timeout_seconds, cancel=cancel, cancel_signal=cancel_signal
             )
-    except OSError as error:
-        return Result(RunState.FAILED, error=f"The process could not be started: {error.strerror or error}.")
+    except (OSError, ValueError) as error:
+        return Result(RunState.FAILED, error=f"The process could not be started: {processes.reason(error)}.")
     except ZygoteDied:
         return Result(RunState.CRASHED, error=LOST)
     finally:

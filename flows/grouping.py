@@ -5,17 +5,19 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
-from db.errors import CatalogueUnavailable
+from db import loops
+from db.errors import CatalogueUnavailable, Unavailable
 
 T = TypeVar("T")
 R = TypeVar("R")
+Batch = Sequence[tuple[T, "asyncio.Future[R]"]]
 
 
 class Grouped(Generic[T, R]):
     """One call for many items; a single one goes at once. Each caller gets the answer, or the error, of its item."""
 
-    def __init__(self, together: Callable[[Sequence[T]], Awaitable[Sequence[R]]], *, at_most: int) -> None:
-        self._together, self._at_most = together, at_most
+    def __init__(self, name: str, together: Callable[[Sequence[T]], Awaitable[Sequence[R]]], *, at_most: int) -> None:
+        self._name, self._together, self._at_most = name, together, at_most
         self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
         self._working: asyncio.Task[None] | None = None
 
@@ -23,22 +25,23 @@ class Grouped(Generic[T, R]):
         """What `together` answers for this item. Raises what it raises."""
         answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, answer))
-        if self._working is None or self._working.done():
-            self._working = asyncio.create_task(self._work())
+        self._work_on()
         return await answer
+
+    def _work_on(self) -> None:
+        if self._waiting and (self._working is None or self._working.done()):
+            self._working = loops.beside(self._name, self._work())
+            # Also where it was cancelled: who waits gets an answer.
+            self._working.add_done_callback(lambda _: self._work_on())
 
     async def _work(self) -> None:
         while batch := self._next_batch():
             try:
                 await self._answer(batch)
-            except CatalogueUnavailable as error:
-                _refuse(batch, error)
-            except Exception:  # noqa: BLE001 - each caller gets its own
-                # What PostgreSQL will never take of one must not keep the others waiting.
-                for one in batch:
-                    await self._answer_alone(one)
+            finally:
+                _refuse(batch, CatalogueUnavailable("The call was interrupted"))  # those that have no answer
 
-    def _next_batch(self) -> list[tuple[T, "asyncio.Future[R]"]]:
+    def _next_batch(self) -> "Batch[T, R]":
         batch: list[tuple[T, asyncio.Future[R]]] = []
         while self._waiting and len(batch) < self._at_most:
             item, answer = self._waiting.popleft()
@@ -46,19 +49,24 @@ class Grouped(Generic[T, R]):
                 batch.append((item, answer))
         return batch
 
-    async def _answer(self, batch: Sequence[tuple[T, "asyncio.Future[R]"]]) -> None:
-        for (_, answer), result in zip(batch, await self._together([item for item, _ in batch]), strict=True):
-            if not answer.done():
-                answer.set_result(result)
-
-    async def _answer_alone(self, one: tuple[T, "asyncio.Future[R]"]) -> None:
+    async def _answer(self, batch: "Batch[T, R]") -> None:
+        """Answers all of them. A batch that fails is halved until the item to blame is alone: it gets the error."""
         try:
-            await self._answer([one])
-        except Exception as error:  # noqa: BLE001 - the caller gets it
-            _refuse([one], error)
+            results = await self._together([item for item, _ in batch])
+        except Exception as error:  # noqa: BLE001 - whatever it is, the callers get it
+            if len(batch) == 1 or isinstance(error, Unavailable):
+                _refuse(batch, error)
+                return
+            half = len(batch) // 2
+            await self._answer(batch[:half])
+            await self._answer(batch[half:])
+        else:
+            for (_, answer), result in zip(batch, results, strict=True):
+                if not answer.done():
+                    answer.set_result(result)
 
 
-def _refuse(batch: "Sequence[tuple[T, asyncio.Future[R]]]", error: Exception) -> None:
+def _refuse(batch: "Batch[T, R]", error: Exception) -> None:
     for _, answer in batch:
         if not answer.done():
             answer.set_exception(error)

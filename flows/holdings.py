@@ -9,12 +9,18 @@ from time import monotonic
 from typing import Any
 from uuid import UUID
 
-from db.claims import Answer, Claimed, NotYet, Offer, StandDown
+from db import loops
+from db.claims import Answer, Claimed, NotYet, Offer, StandAside, StandDown
 from db.errors import CatalogueUnavailable
+from db.finishes import Finish
+from db.partitions import is_promised
 from db.policies import ON_TIME
-from db.runs import RunKey
+from db.runs import Ending, RunKey
+from db.sqlstates import Meaning, is_missing_partition, original
 from db.states import LEDGER_TRIGGERS, Reason, RunState, Trigger
-from flows.executions import ClaimIsVoid, Execution
+from flows.answers import meaning_of
+from flows.ends import ClaimIsVoid
+from flows.executions import Execution
 from flows.logbook import Logbook
 from flows.prefect_server import Offered
 from flows.records import Records, now
@@ -34,6 +40,7 @@ LOOK_SECONDS = 0.02
 LATE_AT_ONCE = 20
 SET_ASIDE_SECONDS = 60.0
 """How long a run that was not ours to execute is not asked for again, though Prefect still shows it as scheduled."""
+FORGOTTEN = "The worker had claimed this run, and did not execute it to its end. Its log tells more."
 
 
 @dataclass(slots=True)
@@ -46,6 +53,8 @@ class Held:
     held_at: datetime = field(default_factory=now)
     cancel: asyncio.Event = field(default_factory=asyncio.Event)
     claimed: bool = False
+    spoils: bool = False
+    """Whether a claim of it has failed: it is claimed alone, so that no other run has to wait for it again."""
     execution: Execution | None = None
     task: "asyncio.Task[None] | None" = None
 
@@ -105,7 +114,7 @@ class Holdings:
             if run_id not in self._held and run_id not in self._set_aside:
                 held = Held(one.offer, one.parameters, (one.priority, one.offer.due_at))
                 self._held[run_id] = held
-                held.task = asyncio.create_task(self._see_through(held))
+                held.task = loops.beside("worker.run", self._see_through(held))
 
     def let_go(self, run_ids: Iterable[UUID]) -> None:
         """These are not scheduled in Prefect any more: what of them is not begun does not begin."""
@@ -148,16 +157,30 @@ class Holdings:
         present = monotonic()
         self._set_aside = {run_id: until for run_id, until in self._set_aside.items() if until > present}
 
+    async def end_forgotten(self) -> None:
+        """Ends the runs that the catalogue shows as executed here, and that are not: something lost them after a claim.
+
+        As of the last heartbeat. A run whose end was noted since then is left as it is.
+        """
+        for run in self._records.open_runs:
+            if run.key.id in self._held:
+                continue
+            ending = Ending(RunState.CRASHED, now(), error=FORGOTTEN)
+            if await self._records.finish(Finish(run.key, run.task_id, self._records.claimant.id, ending)):
+                log.error("Run %s was not executed any more, though it had not ended", run.key.id)
+                self._teller.tell(run.key, ending.state, FORGOTTEN)
+
     async def _see_through(self, held: Held) -> None:
         run_id = held.offer.run_id
         try:
-            await until(held.offer.due_at - READY_BEFORE)
+            await until(held.offer.due_at, early=READY_BEFORE)
             if not await self._is_left_to_another(held):
                 await self._claim_and_execute(held)
         except ClaimIsVoid:
             log.warning("Run %s is not this worker's any more; what it had started is ended", run_id)
         except Exception:
-            log.exception("Run %s could not be seen through", run_id)
+            self._set_aside[run_id] = monotonic() + SET_ASIDE_SECONDS
+            raise
         finally:
             del self._held[run_id]
             if is_late(held.offer, now=now()):
@@ -173,6 +196,9 @@ class Holdings:
             taken = await self._records.is_taken(run_id)
         except CatalogueUnavailable:
             return False
+        except Exception as error:  # noqa: BLE001 - the claim will tell
+            loops.record_of("worker.looks").failed(error)
+            return False
         if taken:
             self._set_aside[run_id] = monotonic() + SET_ASIDE_SECONDS
         return taken
@@ -181,16 +207,26 @@ class Holdings:
         again_after = AGAIN_AFTER_SECONDS
         while isinstance(answer := await self._claim(held), NotYet):
             await asyncio.sleep(again_after)
-            await until(held.offer.due_at - READY_BEFORE)  # for a clock that was set back
+            await until(held.offer.due_at, early=READY_BEFORE)  # for a clock that was set back
             again_after = min(again_after * 1.5, AGAIN_AFTER_AT_MOST_SECONDS)
-        if isinstance(answer, StandDown):
+        if held.execution is not None:
+            await held.execution.end_at_last()
+        elif isinstance(answer, StandDown):
             self._stand_down(held.offer, answer)
+        elif isinstance(answer, StandAside):
+            self._stand_aside(held.offer, answer)
 
     def _stand_down(self, offer: Offer, why: StandDown) -> None:
         if offer.trigger in LEDGER_TRIGGERS and why.reason is not Reason.CANCELLED:
             self._teller.take_back(offer.run_id)
         else:
             self._teller.tell(RunKey(offer.run_id, offer.due_at), RunState.CANCELLED, why.message)
+
+    def _stand_aside(self, offer: Offer, why: StandAside) -> None:
+        """A due time stays due for as long as its task allows; a run that somebody asked for is cancelled."""
+        log.error("Run %s, due at %s, cannot be started. %s", offer.run_id, offer.due_at, why.message)
+        if offer.trigger not in LEDGER_TRIGGERS:
+            self._teller.tell(RunKey(offer.run_id, offer.due_at), RunState.CANCELLED, f"Not run: {why.message}")
 
     async def _claim(self, held: Held) -> Answer:
         """Claims the run, and executes it to its end where it is ours."""
@@ -199,9 +235,7 @@ class Holdings:
             held.claimed = True
             self._being_claimed += 1
             try:
-                answer = await self._records.claim(held.offer, held_at=held.held_at)
-            except CatalogueUnavailable:
-                answer = NotYet()
+                answer = await self._answer(held)
             finally:
                 self._being_claimed -= 1
                 self._claimed_at = monotonic()
@@ -212,6 +246,26 @@ class Holdings:
                 held.execution = self._execution(answer, held)
                 await held.execution.run_to_end()
         return answer
+
+    async def _answer(self, held: Held) -> Answer:
+        """What the catalogue answers a claim, or what its error means for this run."""
+        try:
+            return await self._records.claim(held.offer, held_at=held.held_at, alone=held.spoils)
+        except CatalogueUnavailable:
+            return NotYet()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is about this run alone
+            held.spoils = True
+            loops.record_of("worker.claims").failed(error)
+            return self._meant_by(error, held.offer)
+
+    def _meant_by(self, error: Exception, offer: Offer) -> Answer:
+        if is_missing_partition(error):
+            if is_promised(offer.due_at, now=now()):
+                return NotYet()
+            return StandAside(f"There is no table for runs that are due at {offer.due_at:%Y-%m-%d}.")
+        if meaning_of(error) is Meaning.REFUSED:
+            return StandAside(f"PostgreSQL refuses it: {original(error)}")
+        return NotYet()
 
     def _execution(self, claimed: Claimed, held: Held) -> Execution:
         return Execution(
@@ -238,8 +292,8 @@ def is_late(offer: Offer, *, now: datetime) -> bool:
     return offer.trigger is Trigger.CATCH_UP or (offer.trigger is Trigger.SCHEDULE and now - offer.due_at > ON_TIME)
 
 
-async def until(instant: datetime) -> None:
-    """Returns at the instant or as soon after it as can be, never before."""
-    while (rest := (instant - now()).total_seconds()) > 0:
+async def until(instant: datetime, *, early: timedelta = timedelta(0)) -> None:
+    """Returns at the instant, or that much earlier, or as soon after it as can be; never before."""
+    while (rest := (instant - now() - early).total_seconds()) > 0:
         # In steps, because the clock may be set meanwhile.
         await asyncio.sleep(min(rest, 1.0))

@@ -10,11 +10,12 @@ import httpx
 from prefect import State, flow
 from pydantic import JsonValue
 
+from db import loops
 from db.actions import HttpAction
 from db.specs import task_key
 from db.states import Backoff, RunState, Stream
 from flows import clients
-from flows.attempts import Attempt, Output, Result
+from flows.attempts import Attempt, Output, Result, until_over
 from flows.flow_runs import Policy, attempt_in_flow
 from flows.lines import Allowance, Lines
 
@@ -26,19 +27,17 @@ async def perform(attempt: Attempt, output: Output, cancel: asyncio.Event) -> Re
     action = attempt.action
     assert isinstance(action, HttpAction)
     allowance = Allowance(output, mask=attempt.mask)
-    exchange = asyncio.ensure_future(_exchange(attempt, action, allowance))
-    cancelled = asyncio.ensure_future(cancel.wait())
+    exchange = loops.awaited("http", _exchange(attempt, action, allowance))
     try:
-        await asyncio.wait({exchange, cancelled}, timeout=attempt.timeout_seconds, return_when=asyncio.FIRST_COMPLETED)
-        if exchange.done():
+        stopped = await until_over(exchange, timeout_seconds=attempt.timeout_seconds, cancel=cancel)
+        if stopped is None:
             return exchange.result()
-        if cancel.is_set():
+        if stopped is RunState.CANCELLED:
             return Result(RunState.CANCELLED, error="Cancelled.")
         return Result(RunState.TIMED_OUT, error=f"Timed out after {attempt.timeout_seconds:g} s.")
     finally:
         exchange.cancel()
-        cancelled.cancel()
-        await asyncio.gather(exchange, cancelled, return_exceptions=True)
+        await asyncio.gather(exchange, return_exceptions=True)
         allowance.close()
 
 

@@ -1,17 +1,20 @@
 """What runs print, gathered and written several times a second: to the catalogue, and to Prefect behind it."""
 
-import asyncio
 import logging
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from db.errors import CatalogueUnavailable
-from db.logs import Line
+from db.errors import Unavailable
+from db.logs import CUT, Line
+from db.partitions import is_promised
+from db.sqlstates import is_missing_partition
 from db.states import Level, Stream
+from db.texts import fit
 from flows.attempts import Output
-from flows.prefect_server import PrefectAway, PrefectServer
+from flows.prefect_server import PrefectServer
+from flows.queues import BatchQueue
 from flows.records import Records, now
 
 log = logging.getLogger(__name__)
@@ -25,6 +28,11 @@ PREFECT_KEEPS_BYTES = 32_000_000
 FULL_BYTES = 64_000_000
 """With so much waiting for PostgreSQL nothing more is read from what prints it, until some of it is written."""
 PREFECT_LEVELS = {Level.DEBUG: 10, Level.INFO: 20, Level.WARNING: 30, Level.ERROR: 40}
+UNSTORABLE = "A line that could not be stored: "
+
+
+class NoMonthYet(Unavailable):
+    """The reconciler has not made the table for this month yet."""
 
 
 class Logbook:
@@ -32,82 +40,68 @@ class Logbook:
 
     def __init__(self, records: Records, prefect: PrefectServer) -> None:
         self._records, self._prefect = records, prefect
-        self._waiting: list[Line] = []
-        self._waiting_bytes = 0
-        self._for_prefect: deque[Line] = deque()
-        self._for_prefect_bytes = 0
-        self._writing = asyncio.Lock()
+        self._lines = BatchQueue("worker.lines", self._append, at_most=AT_ONCE, set_aside=_instead_of, size=_size)
+        self._for_prefect = BatchQueue(
+            "worker.lines to prefect", self._post, at_most=PREFECT_AT_ONCE, set_aside=_left_out, size=_size
+        )
 
     def output_of(self, run_id: UUID, *, to_prefect: bool) -> Output:
         """Where the attempts of a run write. A Prefect engine tells Prefect of its lines by itself."""
-        return _Output(run_id, self._add if to_prefect else self._waiting_only, lambda: self.is_full)
+        return _Output(run_id, self._add if to_prefect else self._add_here, lambda: self.is_full)
 
     @property
     def is_full(self) -> bool:
         """Whether whoever writes should wait: PostgreSQL is away, or slower than what is printed."""
-        return self._waiting_bytes >= FULL_BYTES
+        return self._lines.total >= FULL_BYTES
 
     def _add(self, line: Line) -> None:
-        self._waiting_only(line)
+        self._add_here(line)
         self._for_prefect.append(line)
-        self._for_prefect_bytes += _size(line)
-        while self._for_prefect_bytes > PREFECT_KEEPS_BYTES:
-            self._for_prefect_bytes -= _size(self._for_prefect.popleft())
+        self._for_prefect.shorten(most=PREFECT_KEEPS_BYTES)
 
-    def _waiting_only(self, line: Line) -> None:
-        self._waiting.append(line)
-        self._waiting_bytes += _size(line)
+    def _add_here(self, line: Line) -> None:
+        self._lines.append(line)
 
     async def flush(self) -> None:
         """Returns when every line that was added before is in the catalogue.
 
         Raises:
-            CatalogueUnavailable: the lines wait for the next time.
+            CatalogueUnavailable, NoMonthYet, or what nobody foresaw: the lines wait for the next time.
         """
-        async with self._writing:
-            while self._waiting:
-                batch = self._waiting[:AT_ONCE]
-                await self._write(batch)
-                del self._waiting[: len(batch)]
-                self._waiting_bytes -= sum(map(_size, batch))
+        await self._lines.empty()
 
-    async def _write(self, batch: list[Line]) -> None:
+    async def _append(self, lines: Sequence[Line]) -> None:
         try:
-            await self._records.append(batch)
-        except CatalogueUnavailable:
+            await self._records.append(lines)
+        except Exception as error:
+            if is_missing_partition(error) and all(is_promised(line.at, now=now()) for line in lines):
+                raise NoMonthYet(
+                    "There is no table for the lines of this month, which the reconciler makes."
+                ) from error
             raise
-        except Exception:
-            # Lines that PostgreSQL will never take must not keep runs from ending.
-            log.exception("%d lines could not be written and are lost", len(batch))
-
-    async def write_forever(self) -> None:
-        """Writes to the catalogue, as long as it is not cancelled."""
-        while True:
-            await asyncio.sleep(FLUSH_SECONDS)
-            try:
-                await self.flush()
-            except CatalogueUnavailable:
-                await asyncio.sleep(1)
-
-    async def post_forever(self) -> None:
-        """Posts to Prefect, as long as it is not cancelled."""
-        while True:
-            await asyncio.sleep(PREFECT_FLUSH_SECONDS)
-            await self.post()
 
     async def post(self) -> None:
-        """Posts what waits; what Prefect does not take now waits for the next time."""
-        while self._for_prefect:
-            batch = [self._for_prefect.popleft() for _ in range(min(PREFECT_AT_ONCE, len(self._for_prefect)))]
-            self._for_prefect_bytes -= sum(map(_size, batch))
-            try:
-                await self._prefect.post_logs([_as_prefect_has_it(line) for line in batch])
-            except PrefectAway:
-                self._for_prefect.extendleft(reversed(batch))
-                self._for_prefect_bytes += sum(map(_size, batch))
-                return
-            except Exception:
-                log.exception("Prefect would not take %d lines of logs; the catalogue has them", len(batch))
+        """Posts what waits to Prefect.
+
+        Raises:
+            PrefectAway: what is left waits for the next time.
+        """
+        await self._for_prefect.empty()
+
+    async def _post(self, lines: Sequence[Line]) -> None:
+        await self._prefect.post_logs([_as_prefect_has_it(line) for line in lines])
+
+
+def _instead_of(line: Line, error: Exception) -> Line | None:
+    """What is stored in the place of a line that PostgreSQL will never take."""
+    if line.message.startswith(UNSTORABLE):
+        return None
+    said = UNSTORABLE + str(error).partition("\n")[0]
+    return replace(line, at=now(), level=Level.WARNING, stream=Stream.SYSTEM, message=fit(said, at_most=500))
+
+
+def _left_out(line: Line, error: Exception) -> None:
+    log.warning("Prefect will not take a line of run %s; the catalogue has it: %s", line.run_id, error)
 
 
 def _size(line: Line) -> int:
@@ -124,7 +118,7 @@ class _Output:
         return self._is_full()
 
     def write(self, message: str, *, stream: Stream, level: Level = Level.INFO) -> None:
-        self._add(Line(self._run_id, now(), level, stream, message))
+        self._add(Line(self._run_id, now(), level, stream, fit(message, cut=CUT)))
 
 
 def _as_prefect_has_it(line: Line) -> dict[str, Any]:

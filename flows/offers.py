@@ -4,6 +4,7 @@ Prefect's server spends more than a millisecond on every run that it lists, and 
 time comes. A count of those that should still be there costs the same however many they are.
 """
 
+import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,6 +12,7 @@ from time import monotonic
 from typing import Protocol
 from uuid import UUID
 
+from db import loops
 from flows.prefect_server import Offered, PrefectServer
 from flows.records import now
 
@@ -41,6 +43,7 @@ class Offers:
     def __init__(self, prefect: PrefectServer, *, prefetch: timedelta) -> None:
         self._prefect, self._prefetch = prefect, prefetch
         self._limited, self._limits_read_at = False, float("-inf")
+        self._showing: asyncio.Task[None] | None = None
         self.accelerator: Reads | None = None
 
     async def look(self, *, waiting: Collection[UUID], known: Collection[UUID], sure: Collection[UUID] = ()) -> Changes:
@@ -49,14 +52,15 @@ class Offers:
         `sure` are those that wait and do not begin in this moment: they must still be there.
 
         Raises:
-            PrefectAway, httpx.HTTPStatusError.
+            PrefectAway, PrefectRefused.
         """
         before = now() + self._prefetch
         if monotonic() - self._limits_read_at > LIMITS_SECONDS:
             self._limited = await self._prefect.has_limits()
-            # Once in a while this call is made in any case: by it the pool is shown as ready.
-            await self._prefect.show_as_ready(before=before)
             self._limits_read_at = monotonic()
+            if self._showing is None or self._showing.done():
+                # Once in a while this call is made in any case: by it the pool is shown as ready. No run waits for it.
+                self._showing = loops.beside("worker.pool", self._prefect.show_as_ready(before=before))
         if self._limited:
             return _compared(await self._prefect.scheduled_within_limits(before=before), waiting)
         full = len(waiting) >= HELD_AT_MOST

@@ -4,10 +4,12 @@ It is spoken to directly: Prefect's own client waits for up to a minute before i
 at once that its server is back.
 """
 
+import asyncio
 import ssl
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
@@ -15,17 +17,25 @@ from uuid import UUID
 import httpx
 from prefect.settings import get_current_settings
 
+from db import loops
 from db.claims import Offer, trigger_of
+from flows.answers import PrefectAway, PrefectRefused, read_answer
 
 PAGE = 200
 DELETED_AT_ONCE = 50
-TIMEOUT_SECONDS = 20.0
+CALL_SECONDS = 15.0
+"""For all of a call: what is sent and not answered for that long is sent again, over another connection."""
+CONNECT_SECONDS = 3.0
+IDLE_SECONDS = 5.0
+"""A connection that was not used for longer is not used again: it may lead to nobody any more."""
+MOST_BYTES = 128_000_000
+"""More than a page of runs with the largest parameters that Prefect takes."""
 CONNECTIONS = 16
 OVER = ("CANCELLING", "CANCELLED")
 
 
-class PrefectAway(Exception):
-    """The Prefect server does not answer, or answers that it cannot."""
+class UnreadableRun(Exception):
+    """Prefect holds a run that nobody can start as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +89,36 @@ class PrefectServer:
         if self.queues:
             query["work_pool_queues"] = {"name": {"any_": self.queues}}
         found: list[Offered] = []
-        while True:
-            page = await self._call("POST", "/flow_runs/filter", {**query, "limit": PAGE, "offset": len(found)})
-            found += [self._offered(document) for document in page]
+        offset = 0
+        while page := await self._page({**query, "limit": PAGE, "offset": offset}):
+            found += self.readable(page)
+            offset += len(page)
             if len(page) < PAGE:
-                return found
+                break
+        return found
+
+    async def _page(self, query: dict[str, Any]) -> list[dict[str, Any]]:
+        page = await self.call("POST", "/flow_runs/filter", query)
+        if not isinstance(page, list):
+            raise PrefectAway("The Prefect server lists no runs", answered=True)
+        return page
+
+    def readable(self, runs: Iterable[Any]) -> list[Offered]:
+        """These runs as offers. A run that cannot be read is left out and reported; the others are not held up."""
+        found: list[Offered] = []
+        for run in runs:
+            try:
+                found.append(self._offered(run))
+            except Exception as error:  # noqa: BLE001 - what people can store in a run may be anything
+                why = UnreadableRun(f"Run {run.get('id') if isinstance(run, dict) else run}: {error!r}")
+                loops.record_of("worker.offers").failed(why)
+        return found
 
     async def count_scheduled(self, run_ids: Collection[UUID]) -> int:
         """How many of these runs are still scheduled."""
         scheduled = {"id": {"any_": _texts(run_ids)}, "state": {"type": {"any_": ["SCHEDULED"]}}}
-        count: int = await self._call("POST", "/flow_runs/count", {"flow_runs": scheduled})
-        return count
+        with _answers():
+            return int(await self.call("POST", "/flow_runs/count", {"flow_runs": scheduled}))
 
     async def scheduled_within_limits(self, *, before: datetime) -> list[Offered]:
         """The same by the call that is made for workers, which knows pauses, priorities and limits of pool and queues.
@@ -97,7 +126,8 @@ class PrefectServer:
         It also shows the pool, its queues and its deployments as ready.
         """
         found = await self._call_for_workers(before=before, limit=PAGE)
-        return [self._offered(one["flow_run"]) for one in found if one["flow_run"]["deployment_id"]]
+        with _answers():
+            return self.readable(one["flow_run"] for one in found if one["flow_run"]["deployment_id"])
 
     async def show_as_ready(self, *, before: datetime) -> None:
         """Makes the call that is made for workers for its effect alone."""
@@ -105,14 +135,15 @@ class PrefectServer:
 
     async def _call_for_workers(self, *, before: datetime, limit: int) -> Any:
         body = {"scheduled_before": before.isoformat(), "work_queue_names": self.queues, "limit": limit}
-        return await self._call("POST", f"/work_pools/{quote(self.pool)}/get_scheduled_flow_runs", body)
+        return await self.call("POST", f"/work_pools/{quote(self.pool)}/get_scheduled_flow_runs", body)
 
     async def has_limits(self) -> bool:
         """Whether somebody limits or pauses the pool or one of its queues; it reads their priorities, too."""
-        pool = await self._call("GET", f"/work_pools/{quote(self.pool)}")
-        queues = await self._call("POST", f"/work_pools/{quote(self.pool)}/queues/filter", {"limit": PAGE})
-        self._priorities = {UUID(queue["id"]): queue["priority"] for queue in queues}
-        return any(one["is_paused"] or one["concurrency_limit"] is not None for one in (pool, *queues))
+        pool = await self.call("GET", f"/work_pools/{quote(self.pool)}")
+        queues = await self.call("POST", f"/work_pools/{quote(self.pool)}/queues/filter", {"limit": PAGE})
+        with _answers():
+            self._priorities = {UUID(queue["id"]): queue["priority"] for queue in queues}
+            return any(one["is_paused"] or one["concurrency_limit"] is not None for one in (pool, *queues))
 
     async def stopped_among(self, run_ids: Sequence[UUID]) -> list[UUID]:
         """Which of these runs somebody cancels or cancelled in Prefect."""
@@ -120,63 +151,84 @@ class PrefectServer:
         for start in range(0, len(run_ids), PAGE):
             ids = _texts(run_ids[start : start + PAGE])
             query = {"flow_runs": {"id": {"any_": ids}, "state": {"type": {"any_": list(OVER)}}}, "limit": PAGE}
-            found += [UUID(run["id"]) for run in await self._call("POST", "/flow_runs/filter", query)]
+            with _answers():
+                found += [UUID(run["id"]) for run in await self._page(query)]
         return found
 
     async def set_state(self, run_id: UUID, *, kind: str, name: str, message: str, force: bool) -> Verdict:
         """Tells the state of a run; a run that is not there any more is told all the same."""
         state = {"type": kind, "name": name, "message": message}
         try:
-            answer = await self._call("POST", f"/flow_runs/{run_id}/set_state", {"state": state, "force": force})
-        except httpx.HTTPStatusError as error:
-            if error.response.status_code == 404:
+            answer = await self.call("POST", f"/flow_runs/{run_id}/set_state", {"state": state, "force": force})
+        except PrefectRefused as error:
+            if error.status == 404:
                 return Verdict(accepted=True, state_type=kind, wait_seconds=0)
             raise
-        details = answer.get("details") or {}
-        return Verdict(
-            accepted=answer["status"] == "ACCEPT",
-            state_type=(answer["state"] or {}).get("type") or "",
-            wait_seconds=float(details.get("delay_seconds") or 0),
-        )
+        with _answers():
+            details = answer.get("details") or {}
+            return Verdict(
+                accepted=answer["status"] == "ACCEPT",
+                state_type=(answer["state"] or {}).get("type") or "",
+                wait_seconds=float(details.get("delay_seconds") or 0),
+            )
 
     async def delete_waiting(self, run_ids: Sequence[UUID]) -> None:
         """Deletes those of these runs, at most a page, that are still scheduled."""
         waiting = {"id": {"any_": _texts(run_ids)}, "state": {"type": {"any_": ["SCHEDULED"]}}}
-        await self._call("POST", "/flow_runs/bulk_delete", {"flow_runs": waiting, "limit": DELETED_AT_ONCE})
+        await self.call("POST", "/flow_runs/bulk_delete", {"flow_runs": waiting, "limit": DELETED_AT_ONCE})
 
     async def post_logs(self, lines: Sequence[dict[str, Any]]) -> None:
-        await self._call("POST", "/logs/", list(lines))
+        await self.call("POST", "/logs/", list(lines))
 
     def _offered(self, run: dict[str, Any]) -> Offered:
-        queue_id = run["work_queue_id"]
-        return self.offered(
-            id=UUID(run["id"]),
-            deployment_id=UUID(run["deployment_id"]),
-            due_at=datetime.fromisoformat(run["expected_start_time"]),
-            key=run["idempotency_key"],
-            auto_scheduled=run["auto_scheduled"],
-            parameters=run["parameters"],
-            queue_id=UUID(queue_id) if queue_id else None,
+        """A run as Prefect's API and its table have it, as an offer."""
+        queue_id, due_at, parameters = run["work_queue_id"], run["expected_start_time"], run["parameters"] or {}
+        if not isinstance(parameters, dict):
+            raise TypeError("its parameters are no object")
+        offer = Offer(
+            UUID(str(run["id"])),
+            UUID(str(run["deployment_id"])),
+            datetime.fromisoformat(due_at).astimezone(UTC),
+            trigger_of(run["idempotency_key"] or "", auto_scheduled=bool(run["auto_scheduled"])),
         )
+        return Offered(offer, parameters, self._priorities.get(UUID(str(queue_id)) if queue_id else None, 1))
 
-    def offered(
-        self, *, id: UUID, deployment_id: UUID, due_at: datetime, key: str | None, auto_scheduled: bool | None,
-        parameters: dict[str, Any] | None, queue_id: UUID | None,
-    ) -> Offered:  # fmt: skip
-        """A run as Prefect has it, as an offer."""
-        trigger = trigger_of(key or "", auto_scheduled=bool(auto_scheduled))
-        priority = self._priorities.get(queue_id, 1)
-        return Offered(Offer(id, deployment_id, due_at, trigger), parameters or {}, priority)
+    async def call(self, method: str, path: str, json: Any = None) -> Any:
+        """The document that Prefect answers, None where there is none.
 
-    async def _call(self, method: str, path: str, json: Any = None) -> Any:
+        Raises:
+            PrefectAway, PrefectRefused.
+        """
         try:
-            answer = await self._http.request(method, path, json=json)
-        except httpx.TransportError as error:
+            request = self._http.build_request(method, path, json=json)
+        except (ValueError, TypeError) as error:
+            raise PrefectRefused(f"What cannot be written as JSON cannot be told to Prefect: {error!r}") from error
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                return read_answer(*await self._sent(request))
+        except (httpx.HTTPError, httpx.StreamError, TimeoutError, OSError) as error:
             raise PrefectAway(f"The Prefect server at {self._http.base_url} does not answer: {error!r}") from error
-        if answer.status_code == 429 or answer.status_code >= 500:
-            raise PrefectAway(f"The Prefect server answers {answer.status_code}: {answer.text[:200]}")
-        answer.raise_for_status()
-        return answer.json() if answer.content else None
+
+    async def _sent(self, request: httpx.Request) -> tuple[int, bytes]:
+        answer = await self._http.send(request, stream=True)
+        try:
+            content = bytearray()
+            async for piece in answer.aiter_bytes():
+                content += piece
+                if len(content) > MOST_BYTES:
+                    raise PrefectAway(f"The Prefect server answers more than {MOST_BYTES:,} bytes", answered=True)
+            return answer.status_code, bytes(content)
+        finally:
+            await answer.aclose()
+
+
+@contextmanager
+def _answers() -> Iterator[None]:
+    """What has another shape than Prefect's answers is not Prefect's."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise PrefectAway(f"The Prefect server's answer cannot be read: {error!r}", answered=True) from error
 
 
 def _client() -> httpx.AsyncClient:
@@ -187,8 +239,8 @@ def _client() -> httpx.AsyncClient:
     trust = ssl.create_default_context(cafile=api.ssl_cert_file or None)
     return httpx.AsyncClient(
         base_url=api.url,
-        timeout=TIMEOUT_SECONDS,
-        limits=httpx.Limits(max_connections=CONNECTIONS, keepalive_expiry=120),
+        timeout=httpx.Timeout(CALL_SECONDS, connect=CONNECT_SECONDS),
+        limits=httpx.Limits(max_connections=CONNECTIONS, keepalive_expiry=IDLE_SECONDS),
         auth=(user, password) if user else None,
         headers={"Authorization": f"Bearer {api.key.get_secret_value()}"} if api.key else {},
         verify=False if api.tls_insecure_skip_verify else trust,

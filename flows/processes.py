@@ -12,12 +12,17 @@ from typing import Protocol
 
 import psutil
 
+from db import loops
 from db.states import RunState, Stream
-from flows.attempts import KILL_AFTER_SECONDS, Attempt, Result
+from flows.attempts import KILL_AFTER_SECONDS, Attempt, Result, until_over
 from flows.lines import Allowance, Lines
 
 PIPE_GRACE_SECONDS = 1.0
 """How long output is read on after the process has ended, while a background child of it holds the pipe open."""
+
+LOOP = "worker.processes"
+UNKNOWN_STATUS = 255 << 8
+"""As of a process that exited with code 255."""
 
 _CHUNK = 64 * 1024
 _FULL_POLL_SECONDS = 0.1
@@ -83,10 +88,16 @@ class Pipes:
             data = os.read(reading, _CHUNK)
         except BlockingIOError:
             return
+        except OSError as error:
+            loops.record_of(LOOP).failed(error)
+            data = b""
         if not data:
             self._let_go(reading)
             return
-        sink.feed(data)
+        try:
+            sink.feed(data)
+        except Exception as error:  # noqa: BLE001 - what one piece of output breaks is missing from the log
+            loops.record_of(LOOP).failed(error)
         if sink.is_full:
             # Whoever prints has to wait, once the pipe is full as well.
             self._loop.remove_reader(reading)
@@ -156,7 +167,12 @@ class Process:
     def _reap(self) -> None:
         self._loop.remove_reader(self._watched)
         os.close(self._watched)
-        _, status = os.waitpid(self.pid, 0)
+        try:
+            _, status = os.waitpid(self.pid, 0)
+        except ChildProcessError as error:
+            # Somebody else in this process has waited for it: that it ended is all that is known.
+            loops.record_of(LOOP).failed(error)
+            status = UNKNOWN_STATUS
         self._ended.set_result(os.waitstatus_to_exitcode(status))
 
     async def wait(self) -> int:
@@ -199,13 +215,10 @@ async def follow(
 
     `cancel_signal` goes to the process alone, instead of SIGTERM to its group, when that is because of `cancel`.
     """
-    ended = asyncio.ensure_future(group.wait())
-    cancelled = asyncio.ensure_future(cancel.wait())
+    ended = loops.awaited("process", group.wait())
     try:
-        await asyncio.wait({ended, cancelled}, timeout=timeout_seconds, return_when=asyncio.FIRST_COMPLETED)
-        stopped = None
-        if not ended.done():
-            stopped = RunState.CANCELLED if cancel.is_set() else RunState.TIMED_OUT
+        stopped = await until_over(ended, timeout_seconds=timeout_seconds, cancel=cancel)
+        if stopped is not None:
             await _stop(group.pid, ended, cancel_signal if cancel.is_set() else None)
         await pipes.drain(PIPE_GRACE_SECONDS)
         return Ending(await ended, stopped)
@@ -213,9 +226,8 @@ async def follow(
         send(group.pid, signal.SIGKILL)
         raise
     finally:
-        cancelled.cancel()
         # A child that was killed must be waited for, or it stays as a zombie.
-        await asyncio.gather(ended, cancelled, return_exceptions=True)
+        await asyncio.gather(ended, return_exceptions=True)
 
 
 async def _stop(pid: int, ended: "asyncio.Future[int]", cancel_signal: signal.Signals | None) -> None:
@@ -247,6 +259,11 @@ def send(group: int, number: int) -> None:
     """A signal to the group, if there is still one."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
+
+
+def reason(error: Exception) -> str:
+    """Why a process could not be started, in few words."""
+    return getattr(error, "strerror", None) or str(error)
 
 
 def result_of(ending: Ending, attempt: Attempt, *, success: Callable[[int], bool]) -> Result:

@@ -1,7 +1,6 @@
 """The catalogue as a worker uses it: each call is one transaction, made in a thread beside the event loop."""
 
 import asyncio
-import logging
 import os
 import socket
 import time
@@ -13,30 +12,33 @@ from importlib.metadata import version
 from typing import TypeVar
 from uuid import UUID, uuid4
 
+import psycopg
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from db import chains, claims, finishes, logs, runs, secrets, workers
+from db import chains, claims, finishes, logs, loops, runs, secrets, workers
 from db.chains import Cause
 from db.claims import Answer, Claimant, NotYet, Offer, Wanted
 from db.clock import Clock
 from db.engine import Catalogue
 from db.errors import CatalogueUnavailable
-from db.finishes import Finish
+from db.finishes import Finish, OpenRun
 from db.logs import Line
 from db.runs import RunKey
 from db.sealing import sealer
+from db.sqlstates import Meaning
 from db.states import RunState
+from db.texts import fit
 from db.workers import Report
+from flows.answers import meaning_of
 from flows.claim_health import ClaimHealth
 from flows.grouping import Grouped
 
-log = logging.getLogger(__name__)
-
 THREADS = 8
-AGAIN_SECONDS = 1.0
 CLAIMED_AT_ONCE = 50
 """While so many are claimed, those before them are started."""
 FINISHED_AT_ONCE = 200
+OF_POSTGRESQL = (CatalogueUnavailable, SQLAlchemyError, psycopg.Error)
 HELD_AT_MOST = timedelta(seconds=0.1)
 """So long a task may be locked before its run is due."""
 
@@ -56,7 +58,7 @@ class Records:
     def __init__(
         self, url: str, *, name: str, work_pool: str, queues: Sequence[str] = (), slots: int | None = None
     ) -> None:
-        self.claimant = Claimant(uuid4(), name)
+        self.claimant = Claimant(uuid4(), fit(name))
         self.peers: set[UUID] = set()
         """The workers that do the same as this one, as of the last heartbeat."""
         self.draining = False
@@ -64,13 +66,16 @@ class Records:
         self.holds: Callable[[], Sequence[UUID] | None] = lambda: None
         """The runs that are executed here, as the heartbeat tells."""
         self._claim_health = ClaimHealth()
+        self.open_runs: Sequence[OpenRun] = ()
+        """The runs that the catalogue shows as executed here, as of the last heartbeat."""
         self._work_pool, self._queues, self._slots = work_pool, queues, slots
         self._catalogue = Catalogue(url, pool_size=THREADS, application_name="duetime-worker", same_statements=True)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="catalogue")
-        self._claims = Grouped(self._claim_all, at_most=CLAIMED_AT_ONCE)
-        self._finishes = Grouped(self._finish_all, at_most=FINISHED_AT_ONCE)
-        self._looks = Grouped(self._look_at_all, at_most=FINISHED_AT_ONCE)
-        self._marks = Grouped(self._mark_all, at_most=FINISHED_AT_ONCE)
+        self._claims = Grouped("worker.claims", self._claim_all, at_most=CLAIMED_AT_ONCE)
+        self._claims_alone = Grouped("worker.claims", self._claim_all, at_most=1)
+        self._finishes = Grouped("worker.ends", self._finish_all, at_most=FINISHED_AT_ONCE)
+        self._looks = Grouped("worker.looks", self._look_at_all, at_most=FINISHED_AT_ONCE)
+        self._marks = Grouped("worker.reported", self._mark_all, at_most=FINISHED_AT_ONCE)
 
     async def _do(self, work: Callable[[Session], T]) -> T:
         def transaction() -> T:
@@ -85,14 +90,14 @@ class Records:
 
     async def register(self) -> None:
         """Makes this worker known, under a new id."""
-        self.claimant = Claimant(uuid4(), self.claimant.name)
+        claimant = Claimant(uuid4(), self.claimant.name)
 
         def register_it(session: Session) -> None:
             CLOCK.compare(session)
             workers.register(
                 session,
-                worker_id=self.claimant.id,
-                name=self.claimant.name,
+                worker_id=claimant.id,
+                name=claimant.name,
                 work_pool=self._work_pool,
                 queues=self._queues,
                 host=socket.gethostname(),
@@ -102,10 +107,11 @@ class Records:
                 now=now(),
             )
             session.flush()
-            self.draining = False
-            self.peers = workers.peers(session, self.claimant.id, now=now())
+            self.peers = workers.peers(session, claimant.id, now=now())
 
         await self._do(register_it)
+        # Only now: what is claimed under an id that nobody knows would never be found to be lost.
+        self.claimant, self.draining, self.open_runs = claimant, False, ()
 
     async def beat(self) -> bool:
         """False where this worker was declared lost."""
@@ -115,6 +121,7 @@ class Records:
             CLOCK.compare(session)
             self.peers = workers.peers(session, self.claimant.id, now=now())
             self.draining = workers.is_draining(session, self.claimant.id)
+            self.open_runs = finishes.open_of(session, self.claimant.id)
             return workers.beat(session, self.claimant.id, report=report, now=now())
 
         return await self._do(beat_it)
@@ -122,12 +129,14 @@ class Records:
     async def stop(self) -> None:
         await self._do(lambda session: workers.stop(session, self.claimant.id, now=now()))
 
-    async def claim(self, offer: Offer, *, held_at: datetime) -> Answer:
+    async def claim(self, offer: Offer, *, held_at: datetime, alone: bool = False) -> Answer:
         """Takes the offered run, never before it is due, or says why not.
 
-        It may be asked for some milliseconds earlier: so long the task is held.
+        It may be called some milliseconds earlier: the task is locked until then. A run that has spoiled a batch is
+        claimed `alone`. Raises what PostgreSQL says against this one run.
         """
-        return await self._claims(Wanted(offer, held_at))
+        claims = self._claims_alone if alone else self._claims
+        return await claims(Wanted(offer, held_at))
 
     async def _claim_all(self, wanted: Sequence[Wanted]) -> Sequence[Answer]:
         claimant, due_at = self.claimant, max(one.offer.due_at for one in wanted)
@@ -214,14 +223,23 @@ def instant_not_before(due_at: datetime) -> datetime:
     return present
 
 
-async def insist(call: Callable[[], Awaitable[T]]) -> T:
-    """What the call answers, once PostgreSQL does: what a worker has to say is not lost while it waits."""
-    waiting = False
-    while True:
+class Refused(Exception):
+    """PostgreSQL will never take these values."""
+
+
+async def insist(name: str, call: Callable[[], Awaitable[T]]) -> T:
+    """What the call answers, once PostgreSQL does: what a worker has to say is not lost while it waits.
+
+    Raises:
+        Refused.
+    """
+
+    async def once() -> T:
         try:
             return await call()
-        except CatalogueUnavailable as error:
-            if not waiting:
-                log.warning("%s This worker goes on, and reports when it is.", error)
-            waiting = True
-            await asyncio.sleep(AGAIN_SECONDS)
+        except OF_POSTGRESQL as error:
+            if meaning_of(error) is Meaning.REFUSED:
+                raise Refused(str(error)) from error
+            raise
+
+    return await loops.insist(name, once, on=OF_POSTGRESQL)

@@ -28,7 +28,7 @@ class Report:
         *whole, self._partial = (self._partial + data).split(b"\n")
         for line in whole:
             # A child can write what it likes to its descriptors.
-            with contextlib.suppress(ValueError, KeyError):
+            with contextlib.suppress(Exception):
                 self._take(json.loads(line))
         if len(self._partial) > MAX_DOCUMENT:
             self._partial = b""

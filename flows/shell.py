@@ -34,17 +34,17 @@ async def perform(attempt: Attempt, output: Output, cancel: asyncio.Event) -> Re
             pipes.handed_over()
             with children.PLAIN.guarding(process.pid):
                 ending = await processes.follow(process, pipes, timeout_seconds=attempt.timeout_seconds, cancel=cancel)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a NUL in the environment is a ValueError
         return Result(RunState.FAILED, error=_why_not(action, error))
     finally:
         allowance.close()
     return processes.result_of(ending, attempt, success=lambda code: code in action.success_exit_codes)
 
 
-def _why_not(action: ShellAction, error: OSError) -> str:
+def _why_not(action: ShellAction, error: Exception) -> str:
     directory = action.cwd
     if directory is None or os.access(directory, os.X_OK):
-        return f"The shell could not be started: {error.strerror or error}."
+        return f"The shell could not be started: {processes.reason(error)}."
     if not os.path.isdir(directory):
         return f"The directory {directory} does not exist on this worker. Make it, or change the task's cwd."
     return f"The directory {directory} may not be entered by this worker's user. Allow it, or change the task's cwd."

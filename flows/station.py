@@ -5,18 +5,20 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
-import httpx
-
-from db.errors import CatalogueUnavailable
+from db import loops
+from db.engine import Catalogue
+from db.errors import Unavailable
+from db.loop_failures import Reporter
 from db.notifications import Listener, Topic
 from db.workers import HEARTBEAT_SECONDS
 from flows import kinds
 from flows.accelerator import Accelerator, accelerator_of
+from flows.answers import PrefectAway
 from flows.holdings import Holdings, is_late
-from flows.logbook import Logbook
+from flows.logbook import FLUSH_SECONDS, PREFECT_FLUSH_SECONDS, Logbook
 from flows.offers import Offers
-from flows.prefect_server import Offered, PrefectAway, PrefectServer
-from flows.records import Records, insist, now
+from flows.prefect_server import Offered, PrefectServer
+from flows.records import Records, now
 from flows.telling import Teller
 
 log = logging.getLogger(__name__)
@@ -26,6 +28,9 @@ GRACE_SECONDS = 8.0
 POLL_SECONDS = 1.0
 WATCH_SECONDS = 1.0
 SETTLE_SECONDS = 3.0
+STEP_SECONDS = 60.0
+"""No step of a loop takes longer. Lines have no such limit, because what is interrupted could be written twice; each of
+their calls is bounded."""
 UNSURE = timedelta(seconds=1)
 """What is due within so long may be begun, and told, while it is asked about."""
 
@@ -44,8 +49,12 @@ class Station:
         prefetch_seconds: float,
         grace_seconds: float,
         prefect_database_url: str | None = None,
+        polled: Callable[[], None] = lambda: None,
     ) -> None:
-        """With `prefect_database_url`, Prefect's own, it is told in batches where that can be."""
+        """With `prefect_database_url`, Prefect's own, it is told in batches where that can be.
+
+        `polled` is called whenever it has looked for runs, also where Prefect is away.
+        """
         self._grace_seconds = grace_seconds
         self._prefect = PrefectServer(pool=pool, queues=queues)
         self._offers = Offers(self._prefect, prefetch=timedelta(seconds=prefetch_seconds))
@@ -66,35 +75,54 @@ class Station:
             room_made=self._poll_now.set,
         )
         self._records.holds = lambda: self._holdings.claimed
-        self._listener_url, self._prefect_database_url = database_url, prefect_database_url
+        self._database_url, self._prefect_database_url = database_url, prefect_database_url
+        self._polled = polled
         self._prefect_answers = True
 
     async def work(self, *, once: bool = False) -> None:
         """Works until it is cancelled; then what waits is handed back and what runs may finish within the grace."""
-        await insist(self._records.register)
+        await loops.insist("worker.registration", self._records.register)
         await kinds.warm_up()
         accelerator = await accelerator_of(
             self._prefect_database_url, self._prefect, starting=lambda: self._holdings.starting
         )
         self._teller.accelerator = self._offers.accelerator = accelerator
-        listener = Listener(self._listener_url, self._hear_in(asyncio.get_running_loop())).start()
-        forever = (self._logbook.write_forever, self._logbook.post_forever, self._beat_forever, self._watch_forever)
-        loops = [asyncio.create_task(loop()) for loop in forever]
+        catalogue = Catalogue(self._database_url, pool_size=1, application_name="duetime-worker-reports")
+        reporter = Reporter(catalogue, "worker").start()
+        listener = Listener(self._database_url, self._hear_in(asyncio.get_running_loop())).start()
+        running = self._start_loops()
         try:
             await (self._poll_once() if once else self._poll_forever())
         finally:
-            await self._wind_down(loops, accelerator)
+            await self._wind_down(running, accelerator)
             listener.stop()
+            reporter.stop()
+            catalogue.close()
 
-    async def _wind_down(self, loops: Sequence["asyncio.Task[None]"], accelerator: Accelerator | None) -> None:
+    def _start_loops(self) -> Sequence["asyncio.Task[None]"]:
+        beat_now, watch_now, budget = self._beat_now, self._watch_now, STEP_SECONDS
+        return (
+            loops.start("worker.lines", self._logbook.flush, pause_seconds=FLUSH_SECONDS),
+            loops.start("worker.lines to prefect", self._logbook.post, pause_seconds=PREFECT_FLUSH_SECONDS),
+            loops.start(
+                "worker.heartbeat", self._beat, pause_seconds=HEARTBEAT_SECONDS, wake=beat_now, budget_seconds=budget
+            ),
+            loops.start(
+                "worker.watch", self._watch, pause_seconds=WATCH_SECONDS, wake=watch_now, budget_seconds=budget
+            ),
+        )
+
+    async def _wind_down(self, running: Sequence["asyncio.Task[None]"], accelerator: Accelerator | None) -> None:
         await self._holdings.wind_down(self._grace_seconds)
         await self._teller.settle(SETTLE_SECONDS)
         await self._teller.close()
         if accelerator is not None:
             await _quietly(accelerator.close)
-        for loop in loops:
+        # Before the loops are ended: a batch that is being written is not to be written twice.
+        await _quietly(self._logbook.flush)
+        for loop in running:
             loop.cancel()
-        await asyncio.gather(*loops, return_exceptions=True)
+        await asyncio.gather(*running, return_exceptions=True)
         for last in (self._logbook.flush, self._logbook.post, self._records.stop, kinds.close, self._prefect.close):
             await _quietly(last)
         await self._records.close()
@@ -107,25 +135,36 @@ class Station:
         await self._holdings.wait_for_all()
 
     async def _poll_forever(self) -> None:
-        while True:
-            self._poll_now.clear()
-            if self._records.draining:
-                # Nothing new is taken, and what is not begun yet is left to the others.
-                self._holdings.let_go(self._holdings.waiting())
-                await _wait_for(self._poll_now, POLL_SECONDS)
-                continue
-            try:
-                changes = await self._offers.look(
-                    waiting=self._holdings.waiting(),
-                    known=self._holdings.known | self._teller.untold,
-                    sure=self._holdings.waiting(besides_due_within=UNSURE),
-                )
-                self._holdings.let_go(changes.gone)
-                self._holdings.take(await self._in_turn(changes.new))
-                self._note_prefect(answers=True)
-            except (PrefectAway, httpx.HTTPStatusError) as error:
-                self._note_prefect(answers=False, why=error)
-            await _wait_for(self._poll_now, POLL_SECONDS)
+        polling = loops.start(
+            "worker.poll", self._poll, pause_seconds=POLL_SECONDS, wake=self._poll_now, budget_seconds=STEP_SECONDS
+        )
+        try:
+            await asyncio.Event().wait()
+        finally:
+            polling.cancel()
+            await asyncio.gather(polling, return_exceptions=True)
+
+    async def _poll(self) -> None:
+        if self._records.draining:
+            # Nothing new is taken, and what is not begun yet is left to the others.
+            self._holdings.let_go(self._holdings.waiting())
+        else:
+            await self._take_offers()
+        self._polled()
+
+    async def _take_offers(self) -> None:
+        try:
+            changes = await self._offers.look(
+                waiting=self._holdings.waiting(),
+                known=self._holdings.known | self._teller.untold,
+                sure=self._holdings.waiting(besides_due_within=UNSURE),
+            )
+        except PrefectAway as error:
+            self._note_prefect(answers=False, why=error)
+            return
+        self._holdings.let_go(changes.gone)
+        self._holdings.take(await self._in_turn(changes.new))
+        self._note_prefect(answers=True)
 
     async def _in_turn(self, offered: list[Offered]) -> list[Offered]:
         """What is due now, and as much of what was missed as there is room for, each task's in its order."""
@@ -135,7 +174,9 @@ class Station:
             return offered
         try:
             startable = await self._records.startable(late)
-        except CatalogueUnavailable:
+        except Exception as error:  # noqa: BLE001 - what is due now does not wait for what is late
+            if not isinstance(error, Unavailable):
+                loops.record_of("worker.late runs").failed(error)
             startable = set()
         held = self._holdings.held
         new = [offer.run_id for offer in late if offer.run_id in startable and offer.run_id not in held]
@@ -151,30 +192,23 @@ class Station:
 
     # Who is there, and what is not wanted any more.
 
-    async def _beat_forever(self) -> None:
-        while True:
-            await _wait_for(self._beat_now, HEARTBEAT_SECONDS)
-            self._beat_now.clear()
-            try:
-                alive = await self._records.beat()
-            except CatalogueUnavailable as error:
-                log.warning("%s This worker finishes what it runs.", error)
-                continue
-            if not alive:
-                log.error("This worker was declared lost: it ends what it runs and starts anew")
-                await self._holdings.kill_all()
-                await insist(self._records.register)
+    async def _beat(self) -> None:
+        if await self._records.beat():
+            await self._holdings.end_forgotten()
+            return
+        log.error("This worker was declared lost: it ends what it runs and starts anew")
+        await self._holdings.kill_all()
+        await self._records.register()
+        self._poll_now.set()
 
-    async def _watch_forever(self) -> None:
-        while True:
-            self._watch_now.clear()
-            if claimed := self._holdings.claimed:
-                try:
-                    self._holdings.cancel(await self._records.cancel_requested())
-                    self._holdings.cancel(await self._prefect.stopped_among(claimed))
-                except (CatalogueUnavailable, PrefectAway, httpx.HTTPStatusError) as error:
-                    log.debug("Whether something is to be cancelled is not known: %s", error)
-            await _wait_for(self._watch_now, WATCH_SECONDS)
+    async def _watch(self) -> None:
+        claimed = self._holdings.claimed
+        if not claimed:
+            return
+        try:
+            self._holdings.cancel(await self._records.cancel_requested())
+        finally:
+            self._holdings.cancel(await self._prefect.stopped_among(claimed))
 
     def _hear_in(self, loop: asyncio.AbstractEventLoop) -> Callable[[frozenset[str]], None]:
         def hear(topics: frozenset[str]) -> None:
@@ -186,13 +220,6 @@ class Station:
                 loop.call_soon_threadsafe(self._watch_now.set)
 
         return hear
-
-
-async def _wait_for(event: asyncio.Event, timeout_seconds: float) -> None:
-    try:
-        await asyncio.wait_for(event.wait(), timeout_seconds)
-    except TimeoutError:
-        return
 
 
 async def _quietly(last: Callable[[], Awaitable[object]]) -> None:

@@ -10,20 +10,21 @@ from time import monotonic
 from typing import Protocol
 from uuid import UUID
 
-import httpx
-
-from db.errors import CatalogueUnavailable
+from db import loops
 from db.runs import RunKey
 from db.states import FINAL_STATES, IN_PREFECT, RunState
+from db.texts import fit
+from flows.answers import PrefectRefused
 from flows.grouping import Grouped
-from flows.prefect_server import DELETED_AT_ONCE, OVER, PrefectAway, PrefectServer
+from flows.prefect_server import DELETED_AT_ONCE, OVER, PrefectServer
 from flows.records import Records, now
 
 log = logging.getLogger(__name__)
 
+LOOP = "worker.reports"
+
 AT_ONCE = 4
 IN_A_BATCH = 500
-AGAIN_SECONDS = 1.0
 BREATH_SECONDS = 0.01
 """A run that begins is told when its command has been started; what ends sooner is told in one call instead of two."""
 PATIENCE_SECONDS = 0.3
@@ -71,7 +72,7 @@ class Teller:
         self._telling: set[asyncio.Task[None]] = set()
         self._batches: asyncio.Task[None] | None = None
         self._turns = asyncio.Semaphore(AT_ONCE)
-        self._removals = Grouped(self._remove, at_most=DELETED_AT_ONCE)
+        self._removals = Grouped("worker.removals", self._remove, at_most=DELETED_AT_ONCE)
         self._lately: deque[float] = deque(maxlen=MANY_A_SECOND)
         self.accelerator: InBatches | None = None
 
@@ -82,7 +83,7 @@ class Teller:
 
     def tell(self, key: RunKey, state: RunState, message: str = "", *, at: datetime | None = None) -> None:
         """Returns at once."""
-        report = Report(key, state, message, at or now())
+        report = Report(key, state, fit(message), at or now())
         if key.id in self._untold:
             self._untold[key.id].append(report)
             return
@@ -115,7 +116,7 @@ class Teller:
         await asyncio.gather(*self._telling, return_exceptions=True)
 
     def _start(self, work: Coroutine[None, None, None]) -> "asyncio.Task[None]":
-        task = asyncio.create_task(work)
+        task = loops.beside(LOOP, work)
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
         return task
@@ -128,7 +129,11 @@ class Teller:
             await give_way(self._starting)
             run_ids = [self._unassigned.popleft() for _ in range(min(IN_A_BATCH, len(self._unassigned)))]
             reports = {run_id: tuple(self._untold[run_id]) for run_id in run_ids}
-            told = await accelerator.tell(reports)
+            try:
+                told = await accelerator.tell(reports)
+            except Exception as error:  # noqa: BLE001 - then all of them are told one by one
+                loops.record_of("worker.accelerator").failed(error)
+                told = set()
             for run_id in run_ids:
                 self._note(run_id, reports[run_id], told=run_id in told)
             await self._mark([reports[run_id][-1] for run_id in run_ids if run_id in told])
@@ -150,32 +155,31 @@ class Teller:
         while untold:
             if len(untold) == 1 and untold[0].state is RunState.RUNNING:
                 await asyncio.sleep(PATIENCE_SECONDS if self._many_lately() else BREATH_SECONDS)
-            try:
-                await self._tell_next(untold)
-            except Exception:
-                log.exception("Prefect would not take what became of run %s", run_id)
+            while wait_seconds := await self._tell_next(untold):
+                await asyncio.sleep(wait_seconds)
         del self._untold[run_id]
 
     def _many_lately(self) -> bool:
         return len(self._lately) == MANY_A_SECOND and monotonic() - self._lately[0] < 1
 
-    async def _tell_next(self, untold: list[Report]) -> None:
-        while True:
-            async with self._turns:
-                await give_way(self._starting)
-                report, skipped = coalesced(untold)
-                try:
-                    wait_seconds = await self._tell_once(with_times(report, skipped, now=now()))
-                except PrefectAway:
-                    wait_seconds = AGAIN_SECONDS
-                except Exception:
-                    del untold[: len(skipped) + 1]
-                    raise
-            if wait_seconds == 0:
-                break
-            await asyncio.sleep(wait_seconds)
-        del untold[: len(skipped) + 1]
-        await self._mark([report])
+    async def _tell_next(self, untold: list[Report]) -> float:
+        """The seconds after which it has to be told again; 0 when it is told, or when Prefect will never take it."""
+        async with self._turns:
+            await give_way(self._starting)
+            report, skipped = coalesced(untold)
+            try:
+                wait_seconds = await self._tell_once(with_times(report, skipped, now=now()))
+            except PrefectRefused as error:
+                log.warning("Prefect does not take that run %s is %s: %s", report.key.id, report.state, error)
+                del untold[: len(skipped) + 1]
+                return 0
+            except Exception as error:  # noqa: BLE001 - away, or what nobody foresaw: nothing is dropped
+                return loops.record_of(LOOP).failed(error)
+        if wait_seconds == 0:
+            del untold[: len(skipped) + 1]
+            loops.record_of(LOOP).went_well()
+            await self._mark([report])
+        return wait_seconds
 
     async def _tell_once(self, report: Report) -> float:
         """The seconds after which it has to be told again; 0 when it is told."""
@@ -195,19 +199,17 @@ class Teller:
         await self._removals(run_id)
 
     async def _remove(self, run_ids: Sequence[UUID]) -> Sequence[None]:
-        try:
-            await self._prefect.delete_waiting(run_ids)
-        except (PrefectAway, httpx.HTTPStatusError) as error:
-            log.debug("%d runs that are not to be stay in Prefect for now: %s", len(run_ids), error)
+        """Runs that cannot be removed now are offered again, and removed then."""
+        await self._prefect.delete_waiting(run_ids)
         return [None] * len(run_ids)
 
     # For both.
 
     async def _mark(self, reports: Sequence[Report]) -> None:
-        try:
-            await asyncio.gather(*(self._records.mark_reported(report.key, report.state) for report in reports))
-        except CatalogueUnavailable:
-            log.debug("That %d runs are told is not noted: they will be told twice", len(reports))
+        marks = (self._records.mark_reported(report.key, report.state) for report in reports)
+        for failure in await asyncio.gather(*marks, return_exceptions=True):
+            if isinstance(failure, Exception):  # that run will be told twice
+                loops.record_of("worker.reported").failed(failure)
 
 
 async def give_way(starting: Callable[[], bool]) -> None:

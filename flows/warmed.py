@@ -11,8 +11,9 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from db import loops
 from flows import children, environment
-from flows.children import CannotLoad, Child, Outdated, Zygote, ZygoteDied
+from flows.children import Child, Outdated, Zygote, ZygoteDied
 from flows.libraries import REFUSALS, SETTLING
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ class Warmed:
         self._refused: dict[Use, float] = {}
         self._turn = asyncio.Lock()
         self._behind: set[asyncio.Task[None]] = set()
+        self._tidying: asyncio.Task[None] | None = None
 
     @property
     def ready(self) -> int:
@@ -70,7 +72,7 @@ class Warmed:
         if not self._is_open:
             self._forget_everything()
             self._loop = asyncio.get_running_loop()
-            self._do(self._tidy_forever())
+            self._tidying = loops.start("worker.warmed tidy", self._tidy, pause_seconds=_TIDY_SECONDS)
 
     async def spawn(self, request: Mapping[str, Any], writing: Sequence[int]) -> Child:
         """See `flows.children.Zygote.spawn`; the request's `callable` says whose libraries are needed."""
@@ -93,7 +95,7 @@ class Warmed:
     async def close(self) -> None:
         """Ends them all; children that are left are killed."""
         if self._is_open:
-            behind = tuple(self._behind)
+            behind = (*self._behind, *([self._tidying] if self._tidying else []))
             for task in behind:
                 task.cancel()
             await asyncio.gather(*behind, return_exceptions=True)
@@ -135,7 +137,7 @@ class Warmed:
     # What goes on behind the runs.
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+        task = loops.beside("worker.warmed", work)
         self._behind.add(task)
         task.add_done_callback(self._behind.discard)
 
@@ -144,7 +146,7 @@ class Warmed:
         async with self._turn:
             try:
                 await place.zygote.load(use.libraries, use.traces)
-            except (CannotLoad, ZygoteDied, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, every run loads them by itself then
                 self._refuse(use, str(error) or "the process that loaded it died, or took too long")
                 await place.zygote.close()
             else:
@@ -163,12 +165,10 @@ class Warmed:
         finally:
             await zygote.close()
 
-    async def _tidy_forever(self) -> None:
-        while True:
-            await asyncio.sleep(_TIDY_SECONDS)
-            for use, place in tuple(self._places.items()):
-                if place.is_ready and time.monotonic() - place.used_at > IDLE_SECONDS:
-                    self._let_go(use)
+    async def _tidy(self) -> None:
+        for use, place in tuple(self._places.items()):
+            if place.is_ready and time.monotonic() - place.used_at > IDLE_SECONDS:
+                self._let_go(use)
 
 
 WARMED = Warmed(children.PLAIN, lambda: Zygote("flows.calls", environment.of_zygote))

@@ -6,20 +6,26 @@ and the catalogue.
 
 import asyncio
 import os
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import anyio.abc
 from prefect.client.schemas.objects import FlowRun
 from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
 
-from db import journal
+from db import journal, loops
 from db.engine import database_url_from_environment
 from flows.accelerator_proof import PREFECT_DATABASE_URL
 from flows.privacy import keep_to_itself
 from flows.station import GRACE_SECONDS, SLOTS, Station
 
 GRACE = "DUETIME_STOP_GRACE_SECONDS"
+SYNC_SECONDS = 60.0
+"""Prefect's own client tries for about that long before it gives up."""
 
 
 class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerResult]):
@@ -51,24 +57,25 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerResul
             prefetch_seconds=self._prefetch_seconds,
             grace_seconds=float(os.environ.get(GRACE, GRACE_SECONDS)),
             prefect_database_url=os.environ.get(PREFECT_DATABASE_URL) or None,
+            polled=self._note_poll,
         )
         async with self:
-            syncing = asyncio.create_task(self._sync_forever())
+            # Prefect's heartbeat: it shows this worker as online and makes the pool if there is none.
+            pause, budget = self.heartbeat_interval_seconds, SYNC_SECONDS
+            syncing = loops.start(
+                "worker.prefect heartbeat", self._sync_and_initialize, pause_seconds=pause, budget_seconds=budget
+            )
             try:
                 printer(f"Worker {self.name!r} started!")
-                await station.work(once=run_once)
+                with _stopped_by_sigterm():
+                    await station.work(once=run_once)
             finally:
                 syncing.cancel()
         printer(f"Worker {self.name!r} stopped!")
 
-    async def _sync_forever(self) -> None:
-        """Prefect's heartbeat: it shows this worker as online and makes the pool if there is none."""
-        while True:
-            await asyncio.sleep(self.heartbeat_interval_seconds)
-            try:
-                await self._sync_and_initialize()
-            except Exception:
-                self._logger.warning("Prefect did not take this worker's heartbeat", exc_info=True)
+    def _note_poll(self) -> None:
+        """Prefect's health check looks at this."""
+        self._last_polled_time = datetime.now(UTC)
 
     async def run(
         self,
@@ -78,6 +85,31 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerResul
     ) -> BaseWorkerResult:
         """Prefect's way to have one run executed, which this worker does not use."""
         raise NotImplementedError("A worker of type warm executes the runs of deployments only.")
+
+
+@contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """Has the first SIGTERM cancel the current task, and the second one end the process.
+
+    The prefect CLI sends SIGINT to its own process instead, which has no effect where SIGINT was ignored from the
+    start: below nohup, and for what a script starts in the background.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals come to another one
+        return
+    loop, task, before = asyncio.get_running_loop(), asyncio.current_task(), signal.getsignal(signal.SIGTERM)
+    assert task is not None
+
+    def stop() -> None:
+        loop.add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGKILL)
+        task.cancel()
+
+    loop.add_signal_handler(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
+        signal.signal(signal.SIGTERM, before)
 
 
 def _database_url() -> str:

@@ -24,7 +24,8 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from typing import IO, Any, NoReturn, TextIO
 
 from flows import roster
@@ -61,15 +62,19 @@ class Zygote:
         """Forks until the worker is gone. In a child this is left by what the child does."""
         self._listen_for_dead_children()
         self._tell(answer(b"R", 0, 0))
+        # What goes wrong here ends this process: the worker sees that, and starts another one.
+        while self._serve_once():
+            pass
+        self._kill_all()
+
+    def _serve_once(self) -> bool:
+        """Waits for something to do, and does it; False where the worker is gone."""
         ears: list[socket.socket | int] = [self._control, self._wake_reading]
-        while True:
-            readable, _, _ = select.select(ears, [], [])
-            if self._wake_reading in readable:
-                os.read(self._wake_reading, 4096)
-                self._reap()
-            if self._control in readable and not self._hear():
-                self._kill_all()
-                return
+        readable, _, _ = select.select(ears, [], [])
+        if self._wake_reading in readable:
+            os.read(self._wake_reading, 4096)
+            self._reap()
+        return self._control not in readable or self._hear()
 
     def _listen_for_dead_children(self) -> None:
         for end in (self._wake_reading, self._wake_writing):
@@ -160,15 +165,24 @@ def _live(module: Any, libraries: Libraries, descriptors: list[int]) -> NoReturn
     libraries.begin(request["environment"])
     time.tzset()
     sys.path.insert(0, os.getcwd())
-    try:
-        code: int = module.main(request, report)
-    except SystemExit as leaving:
-        code = _code_of(leaving)
+    code = _code_after(lambda: module.main(request, report))
     if "package" in request:
         # Whatever the function has done to its process, it is over, and how it ended is not changed by this.
         with contextlib.suppress(Exception):
             _tell_of(libraries.used(besides=request["package"]), report)
     _leave(code, ours)
+
+
+def _code_after(main: Callable[[], int]) -> int:
+    """The exit code; whatever is raised here ends this child alone."""
+    try:
+        return main()
+    except SystemExit as leaving:
+        return _code_of(leaving)
+    except BaseException:  # noqa: BLE001 - it ends, and says why
+        with contextlib.suppress(BaseException):
+            traceback.print_exc()
+        return 1
 
 
 def _tell_of(used: Any, report: TextIO) -> None:
@@ -192,7 +206,8 @@ def _code_of(leaving: SystemExit) -> int:
     """What the interpreter makes of it."""
     if leaving.code is None or isinstance(leaving.code, int):
         return leaving.code or 0
-    sys.stderr.write(f"{leaving.code}\n")
+    with contextlib.suppress(BaseException):
+        sys.stderr.write(f"{leaving.code}\n")
     return 1
 
 

@@ -43,6 +43,10 @@ def create_app() -> ASGIApp:
         return prefect_app.create_app()
 
 
+PROXY_HOST = "127.0.0.2"
+"""Another address under which the server lets its clients in: a proxy may listen there, on the same port."""
+
+
 @dataclass
 class PrefectServer:
     """A server that can be stopped and started again, as its clients see it."""
@@ -78,6 +82,7 @@ class PrefectServer:
         environment = self.environment | {
             "PREFECT_SERVER_DATABASE_CONNECTION_URL": address,
             "PREFECT_SERVER_API_AUTH_STRING": AUTH,
+            prefect_app.PREFECT_HOSTS: PROXY_HOST,
             "PREFECT_SERVER_API_HOST": "127.0.0.1",
             "PREFECT_SERVER_API_PORT": str(self.port),
             "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",

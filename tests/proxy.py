@@ -24,12 +24,14 @@ class Mode(StrEnum):
 
 
 class Proxy:
-    """Listens on a port of 127.0.0.1 and passes on to an address, until it is closed."""
+    """Listens on a port of 127.0.0.1, or on another address, and passes on to an address, until it is closed."""
 
-    def __init__(self, host: str, port: int, *, delay_seconds: float = 0.2) -> None:
+    def __init__(
+        self, host: str, port: int, *, at: tuple[str, int] = ("127.0.0.1", 0), delay_seconds: float = 0.2
+    ) -> None:
         self._target, self.delay_seconds = (host, port), delay_seconds
         self.mode = Mode.PASS
-        self._listening = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self._listening = socket.create_server(at, backlog=128)
         self.port: int = self._listening.getsockname()[1]
         self._open: set[socket.socket] = set()
         self._closed = threading.Event()

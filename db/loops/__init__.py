@@ -8,12 +8,13 @@ A step does one round of the work and returns; it keeps what it did not get done
 between two steps, unless `wake` is set meanwhile. How many failures there were is told by `failures()`.
 """
 
-from db.loops.event_loop import beside, insist, start
+from db.loops.event_loop import awaited, beside, insist, start
 from db.loops.records import end_process, failures, record_of, take_unreported
 from db.loops.threads import ThreadLoop, thread
 
 __all__ = [
     "ThreadLoop",
+    "awaited",
     "beside",
     "end_process",
     "failures",

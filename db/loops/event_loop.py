@@ -95,7 +95,13 @@ def beside(name: str, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T | None]":
     task = asyncio.get_running_loop().create_task(guarded(), name=name)
     _beside.add(task)
     task.add_done_callback(_beside.discard)
+    task.add_done_callback(lambda _: work.close())  # for work that was cancelled before it began
     return task
+
+
+def awaited(name: str, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+    """Begins work that the caller awaits: the caller gets what it raises."""
+    return asyncio.get_running_loop().create_task(work, name=name)
 
 
 async def insist(

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from sqlalchemy.orm import Session
 
 from db import logs
-from db.logs import MAX_LINE, Line, fit
+from db.logs import CUT, MAX_LINE, Line
 from db.states import Level, Stream
+from db.texts import fit
 from tests.db.conftest import NOW, seconds
 
 RUN = UUID(int=1)
@@ -58,7 +59,7 @@ def test_the_end_of_a_log_is_read_oldest_first(session: Session) -> None:
 
 def test_a_huge_line_is_cut_and_says_so() -> None:
     assert fit("x" * MAX_LINE) == "x" * MAX_LINE
-    cut = fit("x" * 10_000_000)
+    cut = fit("x" * 10_000_000, cut=CUT)
     assert cut.startswith("x" * MAX_LINE)
     assert cut.endswith("(line cut)")
     assert len(cut) < MAX_LINE + 20

@@ -12,6 +12,7 @@ import pytest
 
 from db.actions import PythonAction, ShellAction
 from db.states import Level, RunState
+from db.texts import fit
 from flows import children, kinds
 from flows.attempts import Result
 from flows.lines import Allowance
@@ -66,7 +67,46 @@ class Shop:
         return "open"
 
 not_a_function = 3
+
+class Mute(Exception):
+    def __str__(self):
+        raise RuntimeError("no words")
+    __repr__ = __str__
+
+class Thing:
+    def __init__(self, error):
+        self.error = error
+    def __repr__(self):
+        raise self.error
+
+def raise_it(what):
+    raise eval(what)
+
+def give_back(what):
+    return eval(what)
+
+def one(left):
+    return another(left - 1) if left else 1 / 0
+
+def another(left):
+    return one(left)
 """
+
+RAISED = {
+    "NUL": ("ValueError('a\\0b')", "ValueError: a\ufffdb"),
+    "surrogates": ("FileNotFoundError(2, 'No such file', 'caf\\udce9.csv')", "caf"),
+    "10 MB": ("ValueError('x' * 10_000_000)", "ValueError: xxx"),
+    "control characters": ("ValueError(''.join(map(chr, range(1, 160))))", "ValueError: "),
+    "mute": ("Mute()", "Mute"),
+    "KeyboardInterrupt": ("KeyboardInterrupt()", "KeyboardInterrupt"),
+    "GeneratorExit": ("GeneratorExit()", "GeneratorExit"),
+    "group": ("BaseExceptionGroup('all', [KeyboardInterrupt(), Mute()])", "BaseExceptionGroup: all"),
+    "cancelled": ("asyncio.CancelledError()", "CancelledError"),
+    "StopIteration": ("StopIteration(3)", "StopIteration: 3"),
+    "mute exit": ("SystemExit(Mute())", "Exited with code 1."),
+    "huge exit": ("SystemExit('x' * 10_000_000)", "Exited with code 1."),
+}
+"""What a function raises, and what is said of it."""
 
 
 @pytest.fixture(autouse=True)
@@ -180,6 +220,46 @@ def test_what_cannot_be_called_fails_with_the_reason_in_error_and_log(path: str,
     result, log = call(path)
     assert (result.state, result.error) == (RunState.FAILED, said)
     assert said in log.stderr[-1]
+
+
+@pytest.mark.parametrize(("raised", "said"), RAISED.values(), ids=RAISED)
+def test_whatever_a_function_raises_it_has_failed_and_says_so_in_few_words(raised: str, said: str) -> None:
+    result, log = call("chores:raise_it", what=raised)
+    assert (result.state, result.exit_code) == (RunState.FAILED, 1)
+    error = fit(result.error or "")
+    assert said in error
+    assert len(error) < 3000
+    assert len(log.lines) < 1000
+
+
+@pytest.mark.parametrize("error", ["ValueError()", "KeyboardInterrupt()", "SystemExit(3)", "Mute()"])
+def test_a_result_that_cannot_be_shown_is_a_result(error: str) -> None:
+    result, log = call("chores:give_back", what=f"Thing({error})")
+    assert result == Result(RunState.COMPLETED, 0)
+    assert log.system == [f"Returned a Thing whose repr() raises {error.partition('(')[0]}"]
+
+
+@pytest.mark.parametrize("what", ["(lambda a: a.append(a) or a)([])", "lambda: 1", "'\\udcff\\0'", "b'x' * 10_000_000"])
+def test_a_result_of_any_kind_is_shown_in_few_words(what: str) -> None:
+    result, log = call("chores:give_back", what=what)
+    assert result == Result(RunState.COMPLETED, 0)
+    assert len(log.text) < 3000
+
+
+def test_a_deep_traceback_is_shown_by_its_beginning_and_its_end() -> None:
+    result, log = call("chores:one", left=400)
+    assert result.error == "ZeroDivisionError: division by zero"
+    assert len(log.stderr) < 250
+    assert log.stderr[0] == "Traceback (most recent call last):"
+    assert any("lines are left out" in line for line in log.stderr)
+    assert log.stderr[-1] == result.error
+
+
+def test_a_child_may_report_anything_and_the_worker_goes_on() -> None:
+    log = Log()
+    report = Report(Allowance(log))
+    report.feed(b"[" * 100_000 + b"]" * 100_000 + b'\n{"line": 1, "level": []}\n\xff\n{"error": [1]}\n')
+    assert report.said == {"error": [1]}
 
 
 def test_arguments_that_do_not_fit_fail_the_attempt() -> None:

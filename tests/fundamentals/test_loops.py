@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("cli", "db", "reconciler")
+ROOMS = ("cli", "db", "flows", "reconciler")
 LOOPS = ROOT / "db" / "loops"
 STARTS = {"Thread", "Timer", "create_task", "ensure_future", "start_new_thread"}
 STOPPED = {"is_set", "stopped", "_stopped"}
@@ -79,4 +79,4 @@ def test_connections_to_postgresql_are_made_in_one_place_where_they_get_their_li
         for path in modules(room)
         if any(maker in path.read_text() for maker in makers)
     }
-    assert found == {"db/connections.py", "db/engine.py", "flows/accelerator.py"}
+    assert found == {"db/connections.py", "db/engine.py"}

@@ -3,7 +3,7 @@
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,14 +60,22 @@ class Workplace:
     def catalogue(self) -> Catalogue:
         return self.world.catalogue
 
-    def start_worker(self, name: str = "w1", **environment: str) -> WorkerProcess:
+    def start_worker(
+        self,
+        name: str = "w1",
+        *,
+        options: Sequence[str] = (),
+        preexec: Callable[[], object] | None = None,
+        **environment: str,
+    ) -> WorkerProcess:
         """Returns when the catalogue knows it."""
         log = self.home / f"{name}-{len(self.started)}.log"
         known = {worker.id for worker in self.present()}
         with log.open("wb") as out:
             words = ["worker", "start", "--pool", "default", "--type", "warm", "--name", name]
             process = subprocess.Popen(
-                [DUETIME.with_name("prefect"), *words],
+                [DUETIME.with_name("prefect"), *words, *options],
+                preexec_fn=preexec,
                 env=self.server.environment | {"DUETIME_DATABASE_URL": as_worker(self.catalogue.url)} | environment,
                 stdout=out,
                 stderr=out,

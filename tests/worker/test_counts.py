@@ -57,7 +57,7 @@ class Counts:
 @contextmanager
 def counting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counts]:
     counts = Counts()
-    call, popen = prefect_server.PrefectServer._call, subprocess.Popen
+    call, popen = prefect_server.PrefectServer.call, subprocess.Popen
 
     async def counted_call(self: Any, method: str, path: str, json: Any = None) -> Any:
         counts.calls[f"{method} {_ID.sub('{id}', path)}"] += 1
@@ -67,7 +67,7 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counts]:
         counts.processes[words[0]] += 1
         return popen(words, *more, **options)
 
-    monkeypatch.setattr(prefect_server.PrefectServer, "_call", counted_call)
+    monkeypatch.setattr(prefect_server.PrefectServer, "call", counted_call)
     monkeypatch.setattr("flows.processes.subprocess.Popen", counted_popen)
     event.listen(Engine, "before_cursor_execute", counts.note_statement)
     try:
