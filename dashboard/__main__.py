@@ -12,6 +12,7 @@ from sqlalchemy.exc import ProgrammingError
 
 from dashboard.asgi import create_app
 from dashboard.binding import PASSWORD, PUBLISHED_ON, UnsafeBinding, check_binding
+from dashboard.connections import SERVED
 from dashboard.context import catalogue
 from dashboard.live import hub
 from dashboard.provider import Provider
@@ -46,8 +47,8 @@ def main() -> int:
         port=port,
         log_config=None,
         access_log=False,
-        ws="websockets-sansio",
         timeout_graceful_shutdown=STOP_SECONDS,
+        **SERVED,
     )
     return 0
 

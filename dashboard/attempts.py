@@ -81,11 +81,12 @@ class Attempt:
 
 def subjects_of(*, name: str, address: str) -> Subjects:
     """What an attempt with a name, which may be empty, from an address counts against."""
-    of_address = {f"address {_network(address)}": OF_ADDRESS}
+    of_address = {f"address {network_of(address)}": OF_ADDRESS}
     return {**of_address, f"name {name.lower()}": OF_NAME} if name else of_address
 
 
-def _network(address: str) -> str:
+def network_of(address: str) -> str:
+    """The part of an address that is one person's."""
     try:
         known = ip_address(address.partition("%")[0])
     except ValueError:

@@ -1,5 +1,6 @@
 """Signing in and out: plain pages without a script, the only ones that whoever is unknown here gets to see."""
 
+import asyncio
 import base64
 import hashlib
 import os
@@ -8,6 +9,7 @@ from html import escape
 from urllib.parse import parse_qsl, urlencode
 
 import anyio.to_thread
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -23,6 +25,7 @@ from db.errors import CatalogueError, CatalogueUnavailable
 
 HOME = "/today"
 MAX_BODY = 16 * 1024
+BODY_SECONDS = 15.0
 STYLE = """
 :root { color-scheme: light dark; --line: #8886; --accent: #4a43d6 }
 body { font: 16px/1.5 system-ui, sans-serif; margin: 0; min-height: 100vh; display: grid; place-items: center }
@@ -174,12 +177,20 @@ def wanted_path(asked: str) -> str:
 
 
 async def form_of(request: Request) -> Mapping[str, str]:
-    """What a form sent; nothing where it is none, or larger than one of ours can be."""
+    """What a form sent; nothing where it is none, or larger than one of ours can be.
+
+    Raises:
+        HTTPException: 408, it does not end.
+    """
     body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            return {}
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_BODY:
+                    return {}
+    except TimeoutError:
+        raise HTTPException(408, "The form did not arrive in time. Send it again.", {"Connection": "close"}) from None
     if request.headers.get("content-type", "").partition(";")[0] != "application/x-www-form-urlencoded":
         return {}
     return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
