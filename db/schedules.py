@@ -41,8 +41,8 @@ REACH = timedelta(days=MOVED_BY_AT_MOST + 1)
 CLOSED_IN_A_ROW = 1000
 CLOSED_FOR = timedelta(days=5 * 366)
 """After so many closed due times without an open one, or after this long, a schedule counts as closed for ever."""
-LEAP = 100
-"""Where due times move, a leap over what is closed is as much work as so many of them."""
+LEAPS_AT_MOST = 10
+"""Where due times move, a leap over more than a month that is closed is as much work as that month."""
 LAST_YEAR = 9990
 """The calendar ends in 9999; what moves, or is closed, looks some days further."""
 UNITS = ((60, "minutes"), (24, "hours"), (31, "days"), (12, "months"), (7, "weekdays"), (60, "seconds"))
@@ -186,10 +186,10 @@ def open_due_times(
 ) -> Iterator[datetime]:
     """As `due_times`, without those at which a calendar is closed.
 
-    It ends where the schedule counts as closed for ever, so that the work for the next one is bounded.
+    It ends where the schedule counts as closed for ever, or takes too many leaps: the work is bounded.
     """
-    closed_in_a_row, closed_since = 0, None
-    while closed_in_a_row < CLOSED_IN_A_ROW:
+    closed_in_a_row, leaps, closed_since = 0, 0, None
+    while leaps <= LEAPS_AT_MOST:
         for at in due_times(schedule, after=after, starts_at=starts_at, ends_at=ends_at):
             if closing(schedule, at) is None:
                 closed_in_a_row, closed_since = 0, None
@@ -201,7 +201,7 @@ def open_due_times(
             if after - closed_since > CLOSED_FOR or closed_in_a_row >= CLOSED_IN_A_ROW:
                 return
             if _is_worth_a_leap(schedule, at, after):
-                closed_in_a_row += LEAP if _moves(schedule) else 0
+                leaps += _moves(schedule)
                 break
         else:
             return
