@@ -27,6 +27,7 @@ from playwright.sync_api import Browser, Locator, Page, sync_playwright
 from sqlalchemy import text
 
 from db import tasks
+from db.connections import PATIENT
 from db.engine import Catalogue
 from tests.browser.conftest import CHROMIUM, DESKTOP, FLAGS, start_dashboard
 
@@ -79,7 +80,6 @@ class Known:
 def learn(catalogue: Catalogue) -> Known:
     """A task that runs each minute, and its newest run."""
     with catalogue.transaction() as session:
-        session.execute(text("SET LOCAL statement_timeout = 0"))
         task = session.execute(
             text(
                 "SELECT id, name FROM tasks WHERE deleted_at IS NULL AND NOT paused"
@@ -323,7 +323,7 @@ def main() -> int:
     parser.add_argument("--open", type=int, default=50, help="pages at once; 0 leaves that out")
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
-    catalogue = Catalogue(chosen.database_url, application_name="duetime-bench")
+    catalogue = Catalogue(chosen.database_url, application_name="duetime-bench", limits=PATIENT)
     found = measured(catalogue, times=chosen.times, pages=chosen.open)
     for each in found:
         over = "  OVER" if each.is_over else ""

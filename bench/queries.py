@@ -22,6 +22,7 @@ from typing import Any
 from sqlalchemy import event
 
 from bench.questions import Question, learn, questions
+from db.connections import PATIENT
 from db.engine import Catalogue
 
 LIMIT_MS = 50.0
@@ -134,7 +135,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="only the questions with this in their name")
     parser.add_argument("--json", type=Path, help="a file for all figures")
     chosen = parser.parse_args()
-    catalogue = Catalogue(chosen.database_url, application_name="duetime-bench", pool_size=1)
+    catalogue = Catalogue(chosen.database_url, application_name="duetime-bench", pool_size=1, limits=PATIENT)
     with catalogue.transaction() as session:
         known = learn(session)
     watch, found = Watch(catalogue), []

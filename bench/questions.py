@@ -87,7 +87,6 @@ def asking(function: Callable[..., Any], *arguments: Any, **more: Any) -> Callab
 def learn(session: Session) -> Known:
     """Finds in the catalogue what to ask about; takes a while."""
     now = session.execute(text("SELECT at FROM heartbeats WHERE part = 'reconciler'")).scalar_one()
-    session.execute(text("SET LOCAL statement_timeout = 0"))
     alive = "t.deleted_at IS NULL AND NOT t.paused"
 
     def task(words: str) -> UUID:

@@ -26,7 +26,7 @@ settings.register_profile("shared", deadline=None, suppress_health_check=[Health
 settings.register_profile("fast", settings.get_profile("shared"), max_examples=15)
 settings.load_profile("shared")
 connections.CONNECT_SECONDS = engine.POOL_TIMEOUT_SECONDS = 30
-connections.IDLE_IN_TRANSACTION_SECONDS = 30.0
+connections.IDLE_IN_TRANSACTION_SECONDS, connections.CALL_SECONDS = 30.0, 60.0
 
 HOME_VARIABLE = "DUETIME_TEST_POSTGRES"
 UNSAFE_BUT_FAST = (("fsync", "off"), ("synchronous_commit", "off"), ("full_page_writes", "off"))

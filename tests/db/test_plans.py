@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from db import claims, due_times, evidence, ledger, logs, run_requests, runs, sync, task_views, tasks, workers
 from db.claims import Claimant, Offer
+from db.connections import PATIENT
 from db.engine import Catalogue
 from db.runs import Ending, RunKey
 from db.states import Kind, Outcome, RunState, Trigger
@@ -74,7 +75,7 @@ def uuid_of(word: str) -> UUID:
 @pytest.fixture(scope="module")
 def filled(fresh_database: FreshDatabase, migrated: str) -> Iterator[Catalogue]:
     with fresh_database(template=migrated) as url:
-        catalogue = Catalogue(url, application_name="duetime-test")
+        catalogue = Catalogue(url, application_name="duetime-test", limits=PATIENT)
         with catalogue.transaction() as session:
             session.connection().connection.driver_connection.execute(FILL)  # type: ignore[union-attr]
         with psycopg.connect(url, autocommit=True) as connection:
