@@ -16,6 +16,7 @@ from dashboard.connections import SERVED
 from dashboard.context import catalogue
 from dashboard.live import hub
 from dashboard.provider import Provider
+from dashboard.sockets import listening
 from db import accounts, journal
 from db.errors import CatalogueUnavailable
 from db.hosts import is_loopback
@@ -25,6 +26,7 @@ log = logging.getLogger("dashboard")
 STOP_SECONDS = 2
 """How long open connections may take to end."""
 CANNOT_START = 2
+DID_NOT_START = 3
 
 
 def main() -> int:
@@ -41,7 +43,7 @@ def main() -> int:
     # After its own clean end uvicorn raises the signal again; without this the exit code would say: killed.
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, _end)
-    uvicorn.run(
+    config = uvicorn.Config(
         app,
         host=host,
         port=port,
@@ -50,7 +52,9 @@ def main() -> int:
         timeout_graceful_shutdown=STOP_SECONDS,
         **SERVED,
     )
-    return 0
+    server = uvicorn.Server(config)
+    server.run(sockets=[listening(config)])
+    return 0 if server.started else DID_NOT_START
 
 
 def _has_way_in() -> bool:

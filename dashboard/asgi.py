@@ -31,6 +31,7 @@ from dashboard.sign_in import sign_in_routes
 from db import loop_lag
 from db.connections import Limits
 from db.engine import Catalogue
+from db.loop_failures import Reporter
 
 HURRIED = Limits(statement_seconds=2, lock_seconds=1, idle_in_transaction_seconds=4, call_seconds=3)
 
@@ -50,11 +51,13 @@ def create_app(catalogue: Catalogue, hub: Hub, *, host: str, port: int) -> ASGIA
         for page in pkgutil.iter_modules(app_pages.__path__):
             importlib.import_module(f"{app_pages.__name__}.{page.name}")
         hub.start()
+        reporter = Reporter(catalogue, "dashboard").start()
         lag = loop_lag.watch(asyncio.get_running_loop())
         # What is loaded by now stays: no collection need look at it again.
         gc.collect()
         gc.freeze()
         yield
+        reporter.stop()
         lag.stop()
         hub.stop()
 

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from threading import Thread
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -12,10 +12,10 @@ from sqlalchemy.orm import Session
 from dashboard.context import now
 from dashboard.spreading import Proposal
 from dashboard.viewer import actor
-from db import audit, run_requests, task_views, tasks
+from db import audit, loops, run_requests, task_views, tasks
 from db.access import Role, Visitor
 from db.engine import Catalogue
-from db.errors import CatalogueError, CatalogueUnavailable
+from db.errors import CatalogueError
 from db.specs import InvalidTask, as_document, parse_task
 
 log = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ class Bulk:
 def begin(catalogue: Catalogue, title: str, ids: Sequence[UUID], command: Command, *, by: By) -> Bulk:
     """Starts it; it goes on even if the page is closed."""
     bulk = Bulk(title, len(ids), by)
-    Thread(target=_work, args=(catalogue, bulk, ids, command), name="bulk", daemon=True).start()
+    loops.thread("bulk", partial(_work, catalogue, bulk, ids, command))
     return bulk
 
 
@@ -125,7 +125,7 @@ def _name(catalogue: Catalogue, task_id: UUID) -> str:
     try:
         with catalogue.transaction() as session:
             return task_views.get_task(session, task_id, now=now()).spec.name
-    except (CatalogueError, CatalogueUnavailable):
+    except Exception:  # noqa: BLE001 - whatever it is, the others are looked at
         return str(task_id)
 
 

@@ -5,7 +5,7 @@ What comes from elsewhere shows by its Host and its Origin: see db.hosts.
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlencode, urlsplit
 
@@ -19,7 +19,7 @@ from dashboard.doorman import Denied, Doorman
 from dashboard.headers import NOTHING_ELSE, DefaultHeaders
 from dashboard.live import Hub, Subscription
 from dashboard.problems import problem
-from db import audit
+from db import audit, loops
 from db.access import Visitor
 from db.errors import CatalogueUnavailable
 from db.hosts import HEADERS, Hosts, is_loopback, refusal
@@ -40,7 +40,7 @@ LONG_PATHS = frozenset({"/api/events"})
 RETRY_AFTER_SECONDS = 5
 RECHECKED = 60.0
 """Seconds after which it is looked again whether a listener may stay, should a hint have been lost."""
-POLICY_VIOLATION = 1008
+POLICY_VIOLATION, GOING_AWAY = 1008, 1001
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,15 +142,15 @@ class _Leave:
         self._gate, self._scope, self._changes = gate, scope, changes
         self._receive, self._send = receive, send
         self._is_over = False
-        self._message: asyncio.Task[Message] | None = None
+        self._message: asyncio.Task[Message | None] | None = None
         self._change: asyncio.Task[object] | None = None
 
     async def receive(self) -> Message:
         """What the other side sends; that it is gone, where it has to go."""
-        self._message = self._message or asyncio.ensure_future(self._receive())
+        self._message = self._message or loops.beside("gate", _awaited(self._receive()))
         try:
             while not self._message.done():
-                self._change = self._change or asyncio.ensure_future(self._changes.changes(within_seconds=RECHECKED))
+                self._change = self._change or loops.beside("gate", self._changes.changes(within_seconds=RECHECKED))
                 await asyncio.wait({self._message, self._change}, return_when=asyncio.FIRST_COMPLETED)
                 if self._change.done():
                     self._change = None
@@ -159,7 +159,7 @@ class _Leave:
         except asyncio.CancelledError:
             self.cancel()
             raise
-        message, self._message = self._message.result(), None
+        message, self._message = self._message.result() or _gone(self._scope), None
         if message["type"].endswith(".disconnect"):
             self.cancel()
         return message
@@ -182,6 +182,15 @@ class _Leave:
             if task is not None:
                 task.cancel()
         self._message = self._change = None
+
+
+async def _awaited(message: Awaitable[Message]) -> Message:
+    return await message
+
+
+def _gone(scope: Scope) -> Message:
+    """What is received from whoever cannot be heard any more."""
+    return {"type": f"{scope['type']}.disconnect", "code": GOING_AWAY}
 
 
 def address_of(scope: Scope) -> str:

@@ -11,11 +11,11 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from itertools import count
 
-import anyio
 from starlette.routing import WebSocketRoute
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from dashboard.context import catalogue
+from db import loops
 from db.notifications import Listener, Topic
 
 LOOK_SECONDS = 1.0
@@ -92,11 +92,16 @@ class Hub:
         kinds = {topic.partition(":")[0] for topic in topics} | {Topic.EVERYTHING.value}
         return sum(self._counts.get(kind, 0) for kind in kinds)
 
+    def subscribe(self, topics: Iterable[str]) -> Subscription:
+        """Hints about these topics, for good."""
+        subscription = Subscription(topics)
+        self._subscriptions.add(subscription)
+        return subscription
+
     @contextmanager
     def subscription(self, topics: Iterable[str]) -> Iterator[Subscription]:
         """Hints about these topics, for as long as the block lasts."""
-        subscription = Subscription(topics)
-        self._subscriptions.add(subscription)
+        subscription = self.subscribe(topics)
         try:
             yield subscription
         finally:
@@ -106,7 +111,10 @@ class Hub:
         for topic in topics & set(Topic):
             self._counts[topic] = self._counts.get(topic, 0) + 1
         for subscription in tuple(self._subscriptions):
-            subscription.wake(topics)
+            try:
+                subscription.wake(topics)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the others are woken
+                loops.record_of("hub: a hint").failed(error)
 
 
 @lru_cache(maxsize=1)
@@ -131,23 +139,27 @@ def live_route(hub: Hub) -> WebSocketRoute:
             return
         names = [str(topic) for topic in topics]
         with hub.subscription(names) as subscription:
-            is_behind = asked.get("known") not in (None, hub.count(names))
-            await while_connected(websocket, lambda: _tell(websocket, hub, subscription, is_behind=is_behind))
+            if asked.get("known") not in (None, hub.count(names)):
+                await websocket.send_json({"changed": "change"})
+            await while_connected(websocket, "live page", _Teller(websocket, hub, subscription).step)
 
     return WebSocketRoute("/live", live)
 
 
-async def _tell(websocket: WebSocket, hub: Hub, subscription: Subscription, *, is_behind: bool) -> None:
-    told: bool | None = None
-    if is_behind:
-        await websocket.send_json({"changed": "change"})
-    while True:
-        if hub.connected != told:
-            told = hub.connected
-            await websocket.send_json({"connected": told})
-        changed = await subscription.changes(within_seconds=LOOK_SECONDS)
+class _Teller:
+    """Tells a page that something changed, and whether hints arrive at all."""
+
+    def __init__(self, websocket: WebSocket, hub: Hub, subscription: Subscription) -> None:
+        self._websocket, self._hub, self._subscription = websocket, hub, subscription
+        self._told: bool | None = None
+
+    async def step(self) -> None:
+        if self._hub.connected != self._told:
+            await self._websocket.send_json({"connected": self._hub.connected})
+            self._told = self._hub.connected
+        changed = await self._subscription.changes(within_seconds=LOOK_SECONDS)
         if changed:
-            await websocket.send_json({"changed": "reload" if Topic.EVERYTHING in changed else "change"})
+            await self._websocket.send_json({"changed": "reload" if Topic.EVERYTHING in changed else "change"})
 
 
 async def hello(websocket: WebSocket) -> object:
@@ -157,16 +169,20 @@ async def hello(websocket: WebSocket) -> object:
     return None
 
 
-async def while_connected(websocket: WebSocket, serve: Callable[[], Awaitable[None]]) -> None:
-    """Serves until the page goes away: what it sends meanwhile is not read."""
+async def while_connected(websocket: WebSocket, name: str, step: Callable[[], Awaitable[None]]) -> None:
+    """Makes steps until the page goes away: what it sends meanwhile is not read."""
 
-    async def serve_quietly() -> None:
-        with suppress(WebSocketDisconnect, RuntimeError):  # it went away between two messages
-            await serve()
-        tasks.cancel_scope.cancel()
+    async def careful() -> None:
+        try:
+            await step()
+        except (WebSocketDisconnect, RuntimeError):
+            if WebSocketState.DISCONNECTED not in (websocket.client_state, websocket.application_state):
+                raise
+            await asyncio.Event().wait()  # it went away between two messages, which is noticed below
 
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(serve_quietly)
+    loop = loops.start(name, careful)
+    try:
         while (await websocket.receive())["type"] != "websocket.disconnect":
             pass
-        tasks.cancel_scope.cancel()
+    finally:
+        loop.cancel()

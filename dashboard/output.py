@@ -43,7 +43,7 @@ def output_routes(catalogue: Catalogue, hub: Hub) -> list[BaseRoute]:
             return
         with hub.subscription([of(Topic.LOGS, run_id)]) as subscription:
             follower = _Follower(catalogue, websocket, run_id, after)
-            await while_connected(websocket, lambda: follower.follow(subscription))
+            await while_connected(websocket, "output page", partial(follower.step, subscription))
 
     def download(request: Request) -> Response:
         run_id: UUID = request.path_params["run_id"]
@@ -81,25 +81,23 @@ class _Follower:
     def __init__(self, catalogue: Catalogue, websocket: WebSocket, run_id: UUID, after: int | None) -> None:
         self._catalogue, self._websocket, self._run_id, self._after = catalogue, websocket, run_id, after
 
-    async def follow(self, subscription: Subscription) -> None:
-        while True:
-            while messages := await anyio.to_thread.run_sync(self._read, abandon_on_cancel=True):
-                for message in messages:
-                    await self._websocket.send_text(message)
-                await anyio.sleep(GATHER_SECONDS)
+    async def step(self, subscription: Subscription) -> None:
+        messages = await anyio.to_thread.run_sync(self._read, abandon_on_cancel=True)
+        for message in messages:
+            await self._websocket.send_text(message)
+        if messages:
+            await anyio.sleep(GATHER_SECONDS)
+        else:
             await subscription.changes(within_seconds=LOOK_SECONDS)
 
     def _read(self) -> list[str]:
         """The messages of the lines that are new."""
         is_first = self._after is None
-        try:
-            with self._catalogue.transaction() as session:
-                if self._after is None:
-                    lines = logs.last_lines(session, self._run_id, limit=FIRST_LINES)
-                else:
-                    lines = logs.list_lines(session, self._run_id, after=self._after, limit=LINES_AT_ONCE)
-        except CatalogueUnavailable:
-            return []
+        with self._catalogue.transaction() as session:
+            if self._after is None:
+                lines = logs.last_lines(session, self._run_id, limit=FIRST_LINES)
+            else:
+                lines = logs.list_lines(session, self._run_id, after=self._after, limit=LINES_AT_ONCE)
         self._after = lines[-1].id if lines else self._after
         return as_messages(lines, is_first=is_first)
 
@@ -130,10 +128,11 @@ def _as_row(line: RunLog) -> tuple[int, int, str, str, str]:
 
 def _as_text(catalogue: Catalogue, run_id: UUID) -> Iterator[str]:
     after = 0
-    while True:
-        with catalogue.transaction() as session:
-            lines = logs.list_lines(session, run_id, after=after, limit=LINES_AT_ONCE)
-        if not lines:
-            return
+    while lines := _lines_after(catalogue, run_id, after):
         after = lines[-1].id
         yield "".join(f"{line.at.isoformat(timespec='milliseconds')} {line.level:7} {line.message}\n" for line in lines)
+
+
+def _lines_after(catalogue: Catalogue, run_id: UUID, after: int) -> Sequence[RunLog]:
+    with catalogue.transaction() as session:
+        return logs.list_lines(session, run_id, after=after, limit=LINES_AT_ONCE)

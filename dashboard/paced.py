@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock, Thread
 from time import monotonic
 from typing import Generic, TypeVar
+
+from db import loops
 
 T = TypeVar("T")
 
@@ -57,8 +60,7 @@ class Paced(Generic[T]):
         last = self._last
         if self._beside and last is not None:
             if self._is_due(last, token) and (self._reader is None or not self._reader.is_alive()):
-                self._reader = Thread(target=self._renew, args=(token,), name="paced", daemon=True)
-                self._reader.start()
+                self._reader = loops.thread("paced", partial(self._renew, token))
             return Answer(last.value, 0.0 if last.token == token else max(self._affordable_in(last), last.took_seconds))
         last = self._renew(token)
         return Answer(last.value, 0.0 if last.token == token else self._affordable_in(last))

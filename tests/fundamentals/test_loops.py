@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("cli", "db", "flows", "reconciler")
+ROOMS = ("cli", "dashboard", "db", "flows", "reconciler")
 LOOPS = ROOT / "db" / "loops"
 STARTS = {"Thread", "Timer", "create_task", "ensure_future", "start_new_thread"}
 STOPPED = {"is_set", "stopped", "_stopped"}
