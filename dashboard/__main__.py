@@ -16,7 +16,6 @@ from dashboard.connections import SERVED
 from dashboard.context import catalogue
 from dashboard.live import hub
 from dashboard.provider import Provider
-from dashboard.sockets import listening
 from db import accounts, journal
 from db.errors import CatalogueUnavailable
 from db.hosts import is_loopback
@@ -26,7 +25,6 @@ log = logging.getLogger("dashboard")
 STOP_SECONDS = 2
 """How long open connections may take to end."""
 CANNOT_START = 2
-DID_NOT_START = 3
 
 
 def main() -> int:
@@ -43,7 +41,7 @@ def main() -> int:
     # After its own clean end uvicorn raises the signal again; without this the exit code would say: killed.
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, _end)
-    config = uvicorn.Config(
+    uvicorn.run(
         app,
         host=host,
         port=port,
@@ -52,9 +50,7 @@ def main() -> int:
         timeout_graceful_shutdown=STOP_SECONDS,
         **SERVED,
     )
-    server = uvicorn.Server(config)
-    server.run(sockets=[listening(config)])
-    return 0 if server.started else DID_NOT_START
+    return 0
 
 
 def _has_way_in() -> bool:

@@ -12,7 +12,8 @@ from starlette.responses import StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from dashboard import sockets
+from dashboard import connections
+from dashboard.connections import SERVED
 from tests.system import free_port
 from tests.waiting import wait_until
 
@@ -52,12 +53,11 @@ class Sending:
 
 @pytest.fixture
 def sending(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Sending, int]]:
-    monkeypatch.setattr(sockets, "UNREAD_SECONDS", 1.0)
+    monkeypatch.setattr(connections, "GONE_MILLISECONDS", 1000)
     sending, port = Sending(), free_port()
     routes = [Route("/stream", sending.stream), WebSocketRoute("/socket", sending.socket)]
-    config = uvicorn.Config(Starlette(routes=routes), port=port, log_level="critical", ws="websockets-sansio")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [sockets.listening(config)]})
+    server = uvicorn.Server(uvicorn.Config(Starlette(routes=routes), port=port, log_level="critical", **SERVED))
+    thread = threading.Thread(target=server.run)
     thread.start()
     wait_until(lambda: server.started, "the server answers")
     yield sending, port
