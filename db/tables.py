@@ -690,6 +690,8 @@ class Worker(Base):
     """The runs that it executes; null where it does not say."""
     claims_fail_since: Mapped[datetime | None]
     claims_fail_why: Mapped[str | None]
+    loop_lag_seconds: Mapped[float | None]
+    """How late its event loop was at most, within a minute."""
 
     # Written by people (workers.drain).
     draining_at: Mapped[datetime | None]

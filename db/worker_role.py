@@ -26,7 +26,8 @@ CATALOGUE = (
     "GRANT INSERT, UPDATE ON due_times, runs TO {role}",
     "GRANT INSERT ON run_logs, run_requests TO {role}",
     "GRANT USAGE ON SEQUENCE run_logs_line TO {role}",
-    "GRANT INSERT, UPDATE (heartbeat_at, stopped_at, holds, claims_fail_since, claims_fail_why) ON workers TO {role}",
+    "GRANT INSERT, UPDATE (heartbeat_at, stopped_at, holds, claims_fail_since, claims_fail_why, loop_lag_seconds)"
+    " ON workers TO {role}",
     "GRANT SELECT, INSERT, UPDATE ON loop_failures TO {role}",
     "GRANT INSERT (id, requested_at, kept) ON housekeeping_requests TO {role}",
 )

@@ -33,10 +33,11 @@ class Failing:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a worker says of itself: the runs that it executes, and whether it can claim."""
+    """What a worker says of itself: the runs that it executes, whether it can claim, how late its event loop is."""
 
     holds: Sequence[UUID] | None = None
     claims: Failing | None = None
+    loop_lag_seconds: float | None = None
 
 
 SAYS_NOTHING = Report()
@@ -72,6 +73,7 @@ def beat(session: Session, worker_id: UUID, *, report: Report = SAYS_NOTHING, no
             holds=None if report.holds is None else sorted(report.holds),
             claims_fail_since=failing.since if failing else None,
             claims_fail_why=fit(failing.why, at_most=LONGEST_REASON) if failing else None,
+            loop_lag_seconds=report.loop_lag_seconds,
         )
         .returning(Worker.id)
     ).first()

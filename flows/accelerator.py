@@ -21,6 +21,7 @@ from psycopg import errors
 
 from db import connections, loops, sqlstates
 from db.connections import Limits
+from db.prefect_answers import PrefectRefused, PrefectUnavailable
 from db.sqlstates import Meaning
 from flows import accelerator_reads
 from flows.accelerator_events import Event, Outbox, event_of
@@ -28,7 +29,6 @@ from flows.accelerator_facts import Facts
 from flows.accelerator_proof import PREFECT_DATABASE_URL, Proof, Unproven
 from flows.accelerator_runs import PrefectRun
 from flows.accelerator_writes import Written, write
-from flows.answers import PrefectAway, PrefectRefused
 from flows.prefect_server import Offered, PrefectServer
 from flows.telling import Report
 
@@ -68,7 +68,7 @@ async def accelerator_of(
     try:
         accelerator = Accelerator(database_url, prefect, starting=starting)
         await accelerator.prove()
-    except (Unproven, psycopg.ProgrammingError) as error:
+    except Exception as error:  # noqa: BLE001 - a worker does without it
         log.warning("The accelerator is not used: %s. Prefect is told over its API.", error)
         if accelerator is not None:
             await accelerator.close()
@@ -231,7 +231,7 @@ class Accelerator:
         """
         try:
             shown = await asyncio.wait_for(self._prefect.call("GET", f"/flow_runs/{after.id}"), SEE_SECONDS)
-        except (PrefectAway, PrefectRefused, TimeoutError):
+        except (PrefectUnavailable, PrefectRefused, TimeoutError):
             return
         if shown["state_id"] in map(str, before.state_ids):
             raise OtherDatabase(f"{PREFECT_DATABASE_URL} names another database than the Prefect server has")

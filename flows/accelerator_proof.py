@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 
 from db import loops
-from flows.answers import PrefectAway, PrefectRefused
+from db.prefect_answers import PrefectRefused, PrefectUnavailable
 from flows.prefect_server import PrefectServer
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class Proof:
         self._sure_until = monotonic() + SURE_SECONDS
         try:
             version = await self._prefect.call("GET", "/admin/version")
-        except PrefectAway:
+        except PrefectUnavailable:
             self._sure_until = monotonic() + AGAIN_SECONDS
             return
         except PrefectRefused as error:

@@ -9,9 +9,9 @@ from db.errors import CatalogueUnavailable
 from db.finishes import Finish
 from db.runs import Ending
 from db.sqlstates import Meaning
-from flows.answers import meaning_of
 from flows.attempts import Result
 from flows.logbook import Logbook
+from flows.meanings import meaning_of
 from flows.records import Records, now
 from flows.telling import Teller
 

@@ -18,10 +18,10 @@ from db.policies import ON_TIME
 from db.runs import Ending, RunKey
 from db.sqlstates import Meaning, is_missing_partition, original
 from db.states import LEDGER_TRIGGERS, Reason, RunState, Trigger
-from flows.answers import meaning_of
 from flows.ends import ClaimIsVoid
 from flows.executions import Execution
 from flows.logbook import Logbook
+from flows.meanings import meaning_of
 from flows.prefect_server import Offered
 from flows.records import Records, now
 from flows.sharing import TURN, goes_first

@@ -21,8 +21,11 @@ log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 0.2
 AT_ONCE = 5000
+AT_ONCE_BYTES = 4_000_000
 PREFECT_FLUSH_SECONDS = 1.0
 PREFECT_AT_ONCE = 500
+PREFECT_AT_ONCE_BYTES = 500_000
+"""To write more of them as JSON would keep the event loop from starting runs."""
 PREFECT_KEEPS_BYTES = 32_000_000
 """Of lines that wait for a Prefect server that is away; the oldest go first. The catalogue has them all."""
 FULL_BYTES = 64_000_000
@@ -40,9 +43,16 @@ class Logbook:
 
     def __init__(self, records: Records, prefect: PrefectServer) -> None:
         self._records, self._prefect = records, prefect
-        self._lines = BatchQueue("worker.lines", self._append, at_most=AT_ONCE, set_aside=_instead_of, size=_size)
+        self._lines = BatchQueue(
+            "worker.lines", self._append, at_most=AT_ONCE, set_aside=_instead_of, size=_size, most=AT_ONCE_BYTES
+        )
         self._for_prefect = BatchQueue(
-            "worker.lines to prefect", self._post, at_most=PREFECT_AT_ONCE, set_aside=_left_out, size=_size
+            "worker.lines to prefect",
+            self._post,
+            at_most=PREFECT_AT_ONCE,
+            set_aside=_left_out,
+            size=_size,
+            most=PREFECT_AT_ONCE_BYTES,
         )
 
     def output_of(self, run_id: UUID, *, to_prefect: bool) -> Output:
@@ -84,7 +94,7 @@ class Logbook:
         """Posts what waits to Prefect.
 
         Raises:
-            PrefectAway: what is left waits for the next time.
+            PrefectUnavailable: what is left waits for the next time.
         """
         await self._for_prefect.empty()
 

@@ -52,7 +52,7 @@ class Offers:
         `sure` are those that wait and do not begin in this moment: they must still be there.
 
         Raises:
-            PrefectAway, PrefectRefused.
+            PrefectUnavailable, PrefectRefused.
         """
         before = now() + self._prefetch
         if monotonic() - self._limits_read_at > LIMITS_SECONDS:

@@ -19,7 +19,7 @@ from prefect.settings import get_current_settings
 
 from db import loops
 from db.claims import Offer, trigger_of
-from flows.answers import PrefectAway, PrefectRefused, read_answer
+from db.prefect_answers import AnswerTooLarge, PrefectRefused, PrefectUnavailable, encoded, garbage, of_kind, sorted_out
 
 PAGE = 200
 DELETED_AT_ONCE = 50
@@ -31,6 +31,7 @@ IDLE_SECONDS = 5.0
 MOST_BYTES = 128_000_000
 """More than a page of runs with the largest parameters that Prefect takes."""
 CONNECTIONS = 16
+JSON = {"Content-Type": "application/json"}
 OVER = ("CANCELLING", "CANCELLED")
 
 
@@ -98,10 +99,7 @@ class PrefectServer:
         return found
 
     async def _page(self, query: dict[str, Any]) -> list[dict[str, Any]]:
-        page = await self.call("POST", "/flow_runs/filter", query)
-        if not isinstance(page, list):
-            raise PrefectAway("The Prefect server lists no runs", answered=True)
-        return page
+        return of_kind(list, await self.call("POST", "/flow_runs/filter", query))
 
     def readable(self, runs: Iterable[Any]) -> list[Offered]:
         """These runs as offers. A run that cannot be read is left out and reported; the others are not held up."""
@@ -197,17 +195,15 @@ class PrefectServer:
         """The document that Prefect answers, None where there is none.
 
         Raises:
-            PrefectAway, PrefectRefused.
+            PrefectUnavailable, PrefectRefused.
         """
-        try:
-            request = self._http.build_request(method, path, json=json)
-        except (ValueError, TypeError) as error:
-            raise PrefectRefused(f"What cannot be written as JSON cannot be told to Prefect: {error!r}") from error
+        request = self._http.build_request(method, path, content=encoded(json), headers=JSON)
         try:
             async with asyncio.timeout(CALL_SECONDS):
-                return read_answer(*await self._sent(request))
+                return sorted_out(*await self._sent(request))
         except (httpx.HTTPError, httpx.StreamError, TimeoutError, OSError) as error:
-            raise PrefectAway(f"The Prefect server at {self._http.base_url} does not answer: {error!r}") from error
+            where = self._http.base_url
+            raise PrefectUnavailable(f"The Prefect server at {where} does not answer: {error!r}") from error
 
     async def _sent(self, request: httpx.Request) -> tuple[int, bytes]:
         answer = await self._http.send(request, stream=True)
@@ -216,7 +212,7 @@ class PrefectServer:
             async for piece in answer.aiter_bytes():
                 content += piece
                 if len(content) > MOST_BYTES:
-                    raise PrefectAway(f"The Prefect server answers more than {MOST_BYTES:,} bytes", answered=True)
+                    raise AnswerTooLarge(MOST_BYTES)
             return answer.status_code, bytes(content)
         finally:
             await answer.aclose()
@@ -228,7 +224,7 @@ def _answers() -> Iterator[None]:
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise PrefectAway(f"The Prefect server's answer cannot be read: {error!r}", answered=True) from error
+        raise garbage(repr(error)) from error
 
 
 def _client() -> httpx.AsyncClient:

@@ -3,11 +3,13 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from math import inf
 from typing import Generic, TypeVar
 
 from db import loops
+from db.prefect_answers import PrefectUnavailable
 from db.sqlstates import Meaning
-from flows.answers import PrefectAway, meaning_of
+from flows.meanings import meaning_of
 
 T = TypeVar("T")
 
@@ -27,9 +29,14 @@ class BatchQueue(Generic[T]):
         at_most: int,
         set_aside: Callable[[T, Exception], T | None],
         size: Callable[[T], int] = lambda _: 1,
+        most: float = inf,
     ) -> None:
-        """`set_aside` answers what takes the place of an item that is never taken; `size` is what `total` sums up."""
-        self._name, self._put, self._at_most = name, put, at_most
+        """`set_aside` answers what takes the place of an item that is never taken.
+
+        `size` is what `total` sums up, and `most` how much of it is put at once: a larger batch may never get through
+        in the time that it has.
+        """
+        self._name, self._put, self._at_most, self._most = name, put, at_most, most
         self._set_aside, self._size = set_aside, size
         self._items: deque[T] = deque()
         self._batch: list[T] = []
@@ -66,8 +73,10 @@ class BatchQueue(Generic[T]):
                 await self._put_batch()
 
     def _fill(self) -> bool:
-        while self._items and len(self._batch) < self._at_once:
+        size = sum(map(self._size, self._batch))
+        while self._items and len(self._batch) < self._at_once and (size < self._most or not self._batch):
             self._batch.append(self._items.popleft())
+            size += self._size(self._batch[-1])
         return bool(self._batch)
 
     async def _put_batch(self) -> None:
@@ -82,7 +91,7 @@ class BatchQueue(Generic[T]):
     async def _narrow(self, error: Exception) -> None:
         """Returns where the queue can go on, with a smaller batch or without the item to blame."""
         meaning = meaning_of(error)
-        if meaning is Meaning.AWAY and not (isinstance(error, PrefectAway) and error.answered):
+        if meaning is Meaning.AWAY and not (isinstance(error, PrefectUnavailable) and error.answered):
             raise error
         if len(self._batch) > 1:
             self._halve()

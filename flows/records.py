@@ -16,7 +16,7 @@ import psycopg
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from db import chains, claims, finishes, logs, loops, runs, secrets, workers
+from db import chains, claims, finishes, logs, loop_lag, loops, runs, secrets, workers
 from db.chains import Cause
 from db.claims import Answer, Claimant, NotYet, Offer, Wanted
 from db.clock import Clock
@@ -30,9 +30,9 @@ from db.sqlstates import Meaning
 from db.states import RunState
 from db.texts import fit
 from db.workers import Report
-from flows.answers import meaning_of
 from flows.claim_health import ClaimHealth
 from flows.grouping import Grouped
+from flows.meanings import meaning_of
 
 THREADS = 8
 CLAIMED_AT_ONCE = 50
@@ -115,7 +115,7 @@ class Records:
 
     async def beat(self) -> bool:
         """False where this worker was declared lost."""
-        report = Report(self.holds(), self._claim_health.failing(now=now()))
+        report = Report(self.holds(), self._claim_health.failing(now=now()), loop_lag.worst_seconds())
 
         def beat_it(session: Session) -> bool:
             CLOCK.compare(session)
@@ -146,7 +146,8 @@ class Records:
         except ClockSetBack:
             return [NotYet()] * len(wanted)
         except Exception as error:
-            self._claim_health.failed(error, now=now())
+            if meaning_of(error) is not Meaning.REFUSED:  # that is about one run
+                self._claim_health.failed(error, now=now())
             raise
         self._claim_health.succeeded()
         return [answers[one.offer.run_id] for one in wanted]

@@ -5,15 +5,15 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
-from db import loops
+from db import loop_lag, loops
 from db.engine import Catalogue
 from db.errors import Unavailable
 from db.loop_failures import Reporter
 from db.notifications import Listener, Topic
+from db.prefect_answers import PrefectUnavailable
 from db.workers import HEARTBEAT_SECONDS
 from flows import kinds
 from flows.accelerator import Accelerator, accelerator_of
-from flows.answers import PrefectAway
 from flows.holdings import Holdings, is_late
 from flows.logbook import FLUSH_SECONDS, PREFECT_FLUSH_SECONDS, Logbook
 from flows.offers import Offers
@@ -90,11 +90,12 @@ class Station:
         catalogue = Catalogue(self._database_url, pool_size=1, application_name="duetime-worker-reports")
         reporter = Reporter(catalogue, "worker").start()
         listener = Listener(self._database_url, self._hear_in(asyncio.get_running_loop())).start()
-        running = self._start_loops()
+        running, lag = self._start_loops(), loop_lag.watch(asyncio.get_running_loop())
         try:
             await (self._poll_once() if once else self._poll_forever())
         finally:
             await self._wind_down(running, accelerator)
+            lag.stop()
             listener.stop()
             reporter.stop()
             catalogue.close()
@@ -159,7 +160,7 @@ class Station:
                 known=self._holdings.known | self._teller.untold,
                 sure=self._holdings.waiting(besides_due_within=UNSURE),
             )
-        except PrefectAway as error:
+        except PrefectUnavailable as error:
             self._note_prefect(answers=False, why=error)
             return
         self._holdings.let_go(changes.gone)

@@ -11,10 +11,10 @@ from typing import Protocol
 from uuid import UUID
 
 from db import loops
+from db.prefect_answers import PrefectRefused
 from db.runs import RunKey
 from db.states import FINAL_STATES, IN_PREFECT, RunState
 from db.texts import fit
-from flows.answers import PrefectRefused
 from flows.grouping import Grouped
 from flows.prefect_server import DELETED_AT_ONCE, OVER, PrefectServer
 from flows.records import Records, now

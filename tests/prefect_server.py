@@ -94,7 +94,7 @@ class PrefectServer:
             self.process = subprocess.Popen(
                 [sys.executable, *words, "--port", str(self.port)], env=environment, stdout=log, stderr=log
             )
-        wait_until(self._answers, "the Prefect server to answer", seconds=90)
+        wait_until(self._answers, "the Prefect server to answer", seconds=240)
 
     def _answers(self) -> bool:
         assert self.process is not None

@@ -110,6 +110,7 @@ class Figures:
     running: Mapping[str, int]
     """By worker."""
     slots: Mapping[str, int]
+    loop_lags: Mapping[str, float]
     loop_failures: Mapping[tuple[str, str], int]
     """By part of the system and loop."""
     pass_ages: Mapping[str, timedelta]
@@ -164,6 +165,7 @@ def read(session: Session, *, now: datetime) -> Figures:
         ahead=figures.due_between(session, since=now, until=now + WINDOW),
         running={worker.name: running.get(worker.id, 0) for worker in present},
         slots={worker.name: worker.slots or 0 for worker in present},
+        loop_lags={one.name: one.loop_lag_seconds for one in present if one.loop_lag_seconds is not None},
         loop_failures=_loop_failures(session),
         pass_ages={name: now - at for name, at in heartbeats.passes_made(session).items()},
     )
@@ -195,6 +197,8 @@ def families(found: Figures) -> Iterator[Metric]:
     yield _gauge("due_times_ahead", "Due times of the next hour.", found.ahead)
     yield _labelled("runs_running", "Runs that go on, by worker.", "worker", found.running)
     yield _labelled("slots", "How many runs a worker takes at once.", "worker", found.slots)
+    lag = "How late the event loop of a worker was at most within a minute."
+    yield _labelled("worker_event_loop_lag_seconds", lag, "worker", found.loop_lags)
     yield _failures(found.loop_failures)
     made = {name: age.total_seconds() for name, age in found.pass_ages.items()}
     yield _labelled("pass_age_seconds", "How long ago a pass of the reconciler was last made to its end.", "pass", made)

@@ -155,6 +155,14 @@ def test_the_lag_of_the_event_loop_is_told(root: TestClient, monkeypatch: pytest
     assert scraped(root)["duetime_event_loop_lag_seconds dashboard"] == 1.5
 
 
+def test_the_lag_of_a_workers_event_loop_is_told(catalogue: Catalogue, root: TestClient) -> None:
+    worker_id = uuid4()
+    with catalogue.transaction() as session:
+        workers.register(session, worker_id=worker_id, name="w", work_pool="default", host="h", pid=1, now=now())
+        assert workers.beat(session, worker_id, report=workers.Report(loop_lag_seconds=0.25), now=now())
+    assert scraped(root)["duetime_worker_event_loop_lag_seconds w"] == 0.25
+
+
 def test_every_figure_says_what_it_is(root: TestClient) -> None:
     families = list(text_string_to_metric_families(root.get("/metrics").text))
     assert len(families) >= 3

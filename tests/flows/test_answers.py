@@ -14,9 +14,10 @@ from psycopg import errors
 
 from db import loops
 from db.errors import CatalogueUnavailable
+from db.prefect_answers import PrefectRefused, PrefectUnavailable, sorted_out
 from db.sqlstates import Meaning
 from flows import prefect_server
-from flows.answers import PrefectAway, PrefectRefused, meaning_of, read_answer
+from flows.meanings import meaning_of
 from flows.prefect_server import PrefectServer
 
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
@@ -26,8 +27,8 @@ GARBAGE = [(200, b"<html>"), (404, b"<html>"), (200, b'{"a": '), (200, b"\xff\xf
 
 @pytest.mark.parametrize(("status", "content"), AWAY + GARBAGE)
 def test_what_cannot_be_done_now_or_is_not_prefects_is_away(status: int, content: bytes) -> None:
-    with pytest.raises(PrefectAway) as failure:
-        read_answer(status, content)
+    with pytest.raises(PrefectUnavailable) as failure:
+        sorted_out(status, content)
     assert meaning_of(failure.value) is Meaning.AWAY
     assert len(str(failure.value)) < 500
 
@@ -35,13 +36,13 @@ def test_what_cannot_be_done_now_or_is_not_prefects_is_away(status: int, content
 @pytest.mark.parametrize("status", [400, 404, 405, 409, 422])
 def test_a_refusal_is_about_what_was_asked(status: int) -> None:
     with pytest.raises(PrefectRefused, match="no such") as failure:
-        read_answer(status, b'{"detail": "no such thing"}')
+        sorted_out(status, b'{"detail": "no such thing"}')
     assert (meaning_of(failure.value), failure.value.status) == (Meaning.REFUSED, status)
 
 
 def test_what_is_answered_well_is_read() -> None:
-    assert read_answer(200, b'{"a": 1}') == {"a": 1}
-    assert read_answer(204, b"") is None
+    assert sorted_out(200, b'{"a": 1}') == {"a": 1}
+    assert sorted_out(204, b"") is None
 
 
 def test_errors_of_the_catalogue_are_sorted_beside_those_of_prefect() -> None:
@@ -80,7 +81,7 @@ QUESTIONS: dict[str, Callable[[PrefectServer], Any]] = {
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_an_answer_of_another_shape_breaks_nothing(question: str, document: str) -> None:
     """It is read as nothing, or as an answer of somebody else."""
-    with suppress(PrefectAway):
+    with suppress(PrefectUnavailable):
         asking(lambda _: httpx.Response(200, text=document), QUESTIONS[question])
 
 
@@ -115,14 +116,14 @@ def test_a_run_that_cannot_be_read_is_left_out_and_seen_and_its_neighbours_are_o
 def test_an_answer_without_end_and_one_that_never_comes_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prefect_server, "MOST_BYTES", 1000)
     monkeypatch.setattr(prefect_server, "CALL_SECONDS", 0.2)
-    with pytest.raises(PrefectAway, match="more than"):
+    with pytest.raises(PrefectUnavailable, match="more than"):
         asking(lambda _: httpx.Response(200, content=b"x" * 2000), QUESTIONS["count"])
 
     async def never(_: httpx.Request) -> httpx.Response:
         await asyncio.Event().wait()
         raise AssertionError
 
-    with pytest.raises(PrefectAway, match="does not answer"):
+    with pytest.raises(PrefectUnavailable, match="does not answer"):
         asking(never, QUESTIONS["count"])
 
 

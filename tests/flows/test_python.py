@@ -366,6 +366,23 @@ def test_when_the_zygote_is_killed_its_attempts_crash_and_the_next_one_has_a_new
     assert not is_alive(int(log.stdout[0]))
 
 
+def test_a_zygote_that_does_not_answer_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> Result:
+        await kinds.warm_up()
+        pid = children.PLAIN.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        monkeypatch.setattr(children, "ANSWER_WITHIN_SECONDS", 0.5)
+        waiting = asyncio.ensure_future(begun(nothing, PythonAction(callable="chores:add", kwargs={"a": 1})))
+        await until(lambda: not is_alive(pid), "the zygote to be killed")
+        monkeypatch.setattr(children, "ANSWER_WITHIN_SECONDS", 60.0)
+        result, _ = await waiting
+        await kinds.close()
+        return result
+
+    assert asyncio.run(story()).state is RunState.COMPLETED
+
+
 def test_an_idle_zygote_that_was_killed_is_not_missed() -> None:
     async def story() -> Result:
         await kinds.warm_up()

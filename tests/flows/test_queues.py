@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from psycopg import errors
 
 from db.errors import CatalogueUnavailable
-from flows.answers import PrefectAway, PrefectRefused
+from db.prefect_answers import PrefectRefused, PrefectUnavailable
 from flows.queues import BatchQueue
 
 AWAY = CatalogueUnavailable()
-ANSWERS_500 = PrefectAway("The Prefect server answers 500", answered=True)
+ANSWERS_500 = PrefectUnavailable("The Prefect server answers 500", answered=True)
 REFUSED = PrefectRefused("no", status=422)
 REFUSED_BY_POSTGRESQL = errors.DataError("no")
 NOBODY_KNOWS = errors.UndefinedTable("no")
@@ -95,6 +95,17 @@ def test_a_poisoned_item_costs_a_few_calls_and_not_one_for_each_of_its_neighbour
     receiver = Receiver(against({777}, REFUSED))
     asyncio.run(a_queue(receiver, range(1, 1001), at_most=1000).empty())
     assert receiver.calls < 30
+
+
+def test_a_batch_is_no_larger_than_what_gets_through_in_its_time() -> None:
+    sizes: list[int] = []
+    receiver = Receiver(lambda batch: sizes.append(sum(batch)))
+    queue = BatchQueue("x", receiver, at_most=100, set_aside=lambda item, _: item, size=lambda item: item, most=10)
+    for item in (3, 3, 3, 3, 50, 1, 9, 1):
+        queue.append(item)
+    asyncio.run(queue.empty())
+    assert receiver.taken == [3, 3, 3, 3, 50, 1, 9, 1]
+    assert sizes == [12, 50, 10, 1]
 
 
 def test_what_takes_the_place_of_a_refused_item_may_be_nothing() -> None:

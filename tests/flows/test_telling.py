@@ -8,9 +8,9 @@ import pytest
 
 from db.errors import CatalogueUnavailable
 from db.loops import records as loop_records
+from db.prefect_answers import PrefectRefused, PrefectUnavailable
 from db.runs import RunKey
 from db.states import RunState
-from flows.answers import PrefectAway, PrefectRefused
 from flows.prefect_server import PrefectServer, Verdict
 from flows.records import Records
 from flows.telling import Report, Teller, coalesced, with_times
@@ -104,7 +104,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("quick")
 def test_a_report_is_told_again_until_prefect_takes_it_whatever_went_wrong() -> None:
-    failures = [PrefectAway("away"), PrefectAway("500", answered=True), KeyError("nobody thought of it"), OSError()]
+    away = (PrefectUnavailable("away"), PrefectUnavailable("500", answered=True))
+    failures = [*away, KeyError("nobody thought of it"), OSError()]
     failed = report(RunState.FAILED, message="No.")
     assert told(Server(*failures), failed) == [(KEY.id, "Failed", "No.")]
     assert told(Server(*failures), failed, accelerator=Broken()) == [(KEY.id, "Failed", "No.")]

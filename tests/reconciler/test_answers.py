@@ -112,7 +112,7 @@ def test_one_thing_that_is_too_large_does_not_hide_the_others(monkeypatch: pytes
     def call(_method: str, _path: str, query: dict[str, int]) -> object:
         page = everything[query["offset"] : query["offset"] + query["limit"]]
         if {"id": 77} in page:
-            raise AnswerTooLarge
+            raise AnswerTooLarge(answers.LARGEST_ANSWER)
         return page
 
     monkeypatch.setattr(prefect, "_call", call)

@@ -1,0 +1,1 @@
+ALTER TABLE workers ADD COLUMN loop_lag_seconds DOUBLE PRECISION;
