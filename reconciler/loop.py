@@ -7,7 +7,18 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic
 
-from db import chains, events, heartbeats, idempotency, loops, partitions, retention, trials, workers
+from db import (
+    chains,
+    events,
+    heartbeats,
+    idempotency,
+    loops,
+    notification_queue,
+    partitions,
+    retention,
+    trials,
+    workers,
+)
 from db.connections import Limits
 from db.engine import Catalogue
 from db.errors import CatalogueUnavailable
@@ -103,6 +114,7 @@ class Reconciler:
             Pass("lost_workers", 5, lambda: self._declare_lost(catalogue)),
             Pass("tell_prefect", 5, lambda: runs.tell_prefect(catalogue, prefect, now=now())),
             Pass("trials", 5, once(trials.end_those_over)),
+            Pass("notifications", 10, once(notification_queue.watch)),
             Pass("forget_events", 60, lambda: _forget_events(catalogue)),
             Pass("forget_answers", HOUR, once(idempotency.forget_old)),
             Pass("note_passes", 5, lambda: self._note_passes(catalogue)),

@@ -25,7 +25,7 @@ from dashboard import ledger_audit
 from dashboard.api.access import GuardedRoute, takes
 from dashboard.context import now
 from dashboard.ledger_audit import Audit
-from db import figures, heartbeats, ledger, loop_failures, loop_lag, loops, task_views, workers
+from db import figures, heartbeats, ledger, loop_failures, loop_lag, loops, notification_queue, task_views, workers
 from db.access import Role
 from db.engine import Catalogue
 from db.errors import CatalogueUnavailable
@@ -37,6 +37,7 @@ WINDOW = timedelta(hours=1)
 FRESH = timedelta(seconds=15)
 RETRY_AFTER_SECONDS = 5
 OWN_PART = "dashboard"
+QUEUE = "How much of PostgreSQL's queue of notifications is taken, from 0 to 1; when it is full, nobody can write."
 NO_STORE = {"Cache-Control": "no-store"}
 
 
@@ -114,6 +115,8 @@ class Figures:
     loop_failures: Mapping[tuple[str, str], int]
     """By part of the system and loop."""
     pass_ages: Mapping[str, timedelta]
+    notification_queue: float
+    """How much of PostgreSQL's is taken, from 0 to 1."""
 
     @property
     def prefect_answers(self) -> bool:
@@ -167,6 +170,7 @@ def read(session: Session, *, now: datetime) -> Figures:
         slots={worker.name: worker.slots or 0 for worker in present},
         loop_lags={one.name: one.loop_lag_seconds for one in present if one.loop_lag_seconds is not None},
         loop_failures=_loop_failures(session),
+        notification_queue=notification_queue.usage(session),
         pass_ages={name: now - at for name, at in heartbeats.passes_made(session).items()},
     )
 
@@ -202,6 +206,7 @@ def families(found: Figures) -> Iterator[Metric]:
     yield _failures(found.loop_failures)
     made = {name: age.total_seconds() for name, age in found.pass_ages.items()}
     yield _labelled("pass_age_seconds", "How long ago a pass of the reconciler was last made to its end.", "pass", made)
+    yield _gauge("notification_queue_ratio", QUEUE, found.notification_queue)
     yield _labelled("up", "Whether a part answers.", "part", {"postgresql": 1, "prefect": int(found.prefect_answers)})
 
 

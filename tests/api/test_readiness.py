@@ -17,12 +17,15 @@ from starlette.testclient import TestClient
 from dashboard import bounded
 from dashboard.api.health import HealthCheck, health_routes, readiness
 from dashboard.bounded import Bounded
+from dashboard.readiness import PASSES
 from db import heartbeats, loop_failures, notification_queue, partitions, sync, tasks, workers
 from db.engine import Catalogue
 from db.specs import parse_task
 from db.states import Outcome, Reason
-from db.tables import DueTime, Heartbeat, Run, Worker
+from db.tables import DueTime, Run, Worker
 from db.workers import Failing, Report
+from reconciler.loop import Reconciler
+from reconciler.prefect import Prefect
 from tests.proxy import Mode, Proxy, through
 
 SECOND = timedelta(seconds=1)
@@ -163,14 +166,13 @@ def test_claims_that_go_on_failing_are_named(well: Catalogue, seconds: float) ->
 def test_a_pass_that_is_not_made_is_named_with_its_error(well: Catalogue) -> None:
     with well.transaction() as session:
         long_ago = now() - timedelta(minutes=5)
-        session.execute(update(Heartbeat).where(Heartbeat.part == "reconciler").values(details={"holder": "x"}))
         session.execute(text("DELETE FROM heartbeats WHERE part = 'reconciler'"))
         holder = uuid4()
         for seconds in range(300, -1, -5):
             assert heartbeats.hold_lease(session, heartbeats.RECONCILER, holder, now=now() - seconds * SECOND)
         made = {"write_ahead": long_ago.isoformat(), "follow": now().isoformat(), "requested": now().isoformat()}
         made |= dict.fromkeys(("deploy", "resume", "chains", "lost_workers"), now().isoformat())
-        heartbeats.beat(session, "passes", now=now(), details=made)
+        heartbeats.beat(session, heartbeats.PASSES, now=now(), details=made)
         failed = {"reconciler.write_ahead": (40, "CheckViolation 23514 at partitions.py:12")}
         loop_failures.add(session, "reconciler", failed, now=now())
     found = readiness(well, now=now()).parts["passes"]
@@ -265,3 +267,9 @@ def test_it_is_said_since_when_a_part_is_not_well(well: Catalogue, monkeypatch: 
         assert first["prefect"]["since"] == second["prefect"]["since"]
         assert began <= datetime.fromisoformat(first["prefect"]["since"]) <= now()
         assert first["workers"]["since"] is None
+
+
+def test_the_passes_without_which_something_does_not_start_are_passes_of_the_reconciler(catalogue: Catalogue) -> None:
+    reconciler = Reconciler(catalogue, Prefect("http://127.0.0.1:9/api"))
+    assert PASSES.keys() <= {each.name for each in reconciler.passes}
+    reconciler.close()
