@@ -79,7 +79,7 @@ def start_dashboard(database_url: str, folder: Path, *, port: int | None = None)
             [sys.executable, "-m", "dashboard"], cwd=folder, env=environ, stdout=out, stderr=subprocess.STDOUT
         )
     dashboard = Dashboard(f"http://127.0.0.1:{port}", process, log)
-    wait_until(lambda: _answers(dashboard), "the dashboard answers", seconds=60)
+    wait_until(lambda: _answers(dashboard), "the dashboard answers", seconds=240)
     return dashboard
 
 
