@@ -11,6 +11,7 @@ from enum import StrEnum
 from cli.settings import Settings, for_prefect, prefect_database
 from cli.worker_user import AS_STARTED, WorkerUser
 from dashboard.binding import PASSWORD, PROVIDER
+from db.proxies import asked_directly
 
 # Of the environment of whoever starts the system; the rest may hold keys that are nobody's business here.
 INHERITED = frozenset(
@@ -184,4 +185,5 @@ def _home(settings: Settings) -> dict[str, str]:
 
 
 def _plain(environ: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environ.items() if name in INHERITED or name.startswith("LC_")}
+    inherited = {name: value for name, value in environ.items() if name in INHERITED or name.startswith("LC_")}
+    return inherited | asked_directly(inherited)

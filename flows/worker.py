@@ -19,9 +19,13 @@ from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker
 
 from db import journal, loops
 from db.engine import database_url_from_environment
+from db.proxies import asked_directly
 from flows.accelerator_proof import PREFECT_DATABASE_URL
 from flows.privacy import keep_to_itself
 from flows.station import GRACE_SECONDS, SLOTS, Station
+
+# As soon as this is loaded: the prefect CLI makes its client before it starts the worker.
+os.environ.update(asked_directly(os.environ, os.environ.get("PREFECT_API_URL", "")))
 
 GRACE = "DUETIME_STOP_GRACE_SECONDS"
 SYNC_SECONDS = 60.0

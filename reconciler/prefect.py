@@ -16,6 +16,7 @@ from uuid import UUID
 
 import httpx
 
+from db.proxies import asked_directly
 from reconciler import answers
 from reconciler.answers import AnswerTooLarge, PrefectRefused, PrefectUnavailable, garbage, of_kind
 from reconciler.clock import counter
@@ -113,6 +114,7 @@ class Prefect:
         url = os.environ.get("PREFECT_API_URL", "")
         if not url:
             raise RuntimeError("PREFECT_API_URL is not set. Set it to http://host:4200/api.")
+        os.environ.update(asked_directly(os.environ, url))
         return cls(
             url,
             auth_string=os.environ.get("PREFECT_API_AUTH_STRING"),

@@ -96,3 +96,11 @@ def test_the_migrations_know_both_databases() -> None:
     assert told(part, "catalogue-key")
     assert told(part, "prefect-key")
     assert not told(part, "door-key")
+
+
+def test_where_a_proxy_is_named_every_part_asks_the_others_directly() -> None:
+    environ = ENVIRON | {"HTTP_PROXY": "http://proxy:3128"}
+    for part in (*parts(settings(), CATALOGUE, environ), migrations(settings(), CATALOGUE, environ)):
+        assert part.environment["HTTP_PROXY"] == "http://proxy:3128"
+        assert "127.0.0.1" in part.environment["NO_PROXY"].split(",")
+        assert part.environment["NO_PROXY"] == part.environment["no_proxy"]
