@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from tests.compose.client import (
     workers_online,
 )
 from tests.compose.engine import Engine, engine, say
+from tests.foreign_pages import NAMES, PLANTED, chromium, dashboard, prefect, somebody_elses_site
 from tests.waiting import wait_until
 
 ONE_SHOT = {"password", "migrate"}
@@ -107,6 +109,21 @@ class Journey:
                     assert answer.status_code == 403, (address, headers, answer)
                     assert "access-control-allow-origin" not in answer.headers
 
+    def pages_of_other_origins_in_a_real_browser_do_nothing(self) -> None:
+        targets = [dashboard("http://127.0.0.1:3000"), prefect("http://127.0.0.1:4200")]
+        with chromium() as browser, somebody_elses_site() as site:
+            for target, name in product(targets, NAMES):
+                found = target.attacked_by(browser, f"http://{name}:{site}/")
+                assert found == {"read": "", "opened": False}, (target.origin, name, found)
+            for target in targets:
+                found = target.attacked_by_name(browser)
+                assert not found["opened"], target.origin
+                assert "is not known here" in found["read"], (target.origin, found)
+        assert every(f"/tasks?search={PLANTED}") == []
+        name, _, password = self._auth().partition(":")
+        flows = httpx.post(f"{PREFECT}/api/flows/filter", json={}, auth=(name, password), timeout=10)
+        assert PLANTED not in flows.raise_for_status().text
+
     def scaled_workers_are_online_under_their_containers_names(self) -> None:
         names = {container[:12] for container in self.engine.containers("worker")}
         assert len(names) == 2, names
@@ -171,6 +188,7 @@ class Journey:
             self.no_password_is_in_a_container_s_configuration_and_none_of_ours_is_root,
             self.the_page_the_api_and_prefect_answer,
             self.what_comes_from_elsewhere_by_way_of_a_browser_is_refused_on_both_ports,
+            self.pages_of_other_origins_in_a_real_browser_do_nothing,
             self.prefect_asks_for_its_string_which_its_own_cli_has,
             self.scaled_workers_are_online_under_their_containers_names,
             self.a_task_runs_at_its_time_with_its_output_in_the_log,
