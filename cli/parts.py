@@ -123,14 +123,17 @@ def _of_workers(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: environ[name] for name in names if name in environ}
 
 
-def _guard(catalogue_url: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """What Prefect's guard has to know: names, and where to ask whether people have accounts.
+def always_asks(environ: Mapping[str, str]) -> bool:
+    """Whether Prefect asks in any case: others reach it, people sign in all the same, or somebody chose the string."""
+    others = any(environ.get(name) for name in (PREFECT_HOSTS, PASSWORD, PROVIDER))
+    return others or not environ.get(PREFECT_AUTH_FILE)
 
-    Nowhere, and then it always asks for the string, where people have to sign in all the same, or chose a string.
-    """
-    names = {PREFECT_HOSTS: environ[PREFECT_HOSTS]} if PREFECT_HOSTS in environ else {}
-    may_be_open = environ.get(PREFECT_AUTH_FILE) and not any(environ.get(name) for name in (PASSWORD, PROVIDER))
-    return names | ({"DUETIME_DATABASE_URL": catalogue_url} if may_be_open else {})
+
+def _guard(catalogue_url: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """What Prefect's guard has to know: names, and where to ask whether people have accounts, unless it always asks."""
+    names = environ.get(PREFECT_HOSTS)
+    asked = {} if always_asks(environ) else {"DUETIME_DATABASE_URL": catalogue_url}
+    return asked | ({PREFECT_HOSTS: names} if names else {})
 
 
 def _auth(variable: str, environ: Mapping[str, str]) -> dict[str, str]:

@@ -18,6 +18,7 @@ from cli.parts import (
     WORKER_PASSWORD_FILE,
     WORKER_URL,
     Part,
+    always_asks,
     arrivals,
     migrations,
     parts,
@@ -105,8 +106,8 @@ class _System:
         workers = self._workers(catalogue_url)
         self._supervisor.run_to_end(migrations(self._settings, catalogue_url, {**self._environ, **workers}))
         _check_binding(self._settings, self._environ, has_way_in=there_is_an_admin(catalogue_url))
-        self._tell_of_doors(catalogue_url)
         told = {**self._environ, **workers, **self._kept()}
+        self._tell_of_doors(catalogue_url, told)
         everything = parts(self._settings, catalogue_url, told, self._settled(told))
         awaited = arrivals(catalogue_url, self._environ, since=datetime.now(UTC))
         self._readiness.tell(f"starting {', '.join(part.name for part in everything)}")
@@ -146,12 +147,13 @@ class _System:
         by_environment = any(self._environ.get(name) for name in (PASSWORD, PROVIDER))
         return by_environment or there_is_an_admin(catalogue_url)
 
-    def _tell_of_doors(self, catalogue_url: str) -> None:
+    def _tell_of_doors(self, catalogue_url: str, told: Mapping[str, str]) -> None:
         """Where people sign in: what Prefect asks for. Where they do not: the way to accounts."""
-        if self._people_sign_in(catalogue_url):
-            asked = PREFECT_AUTH if self._environ.get(PREFECT_AUTH) else self._folder.prefect_auth
-            say(f"Prefect asks for the string in {asked}, because people have to sign in here")
-        elif (token := invitation(catalogue_url)) is not None:
+        people_sign_in = self._people_sign_in(catalogue_url)
+        if people_sign_in or always_asks(told):
+            say(f"Prefect asks for the string in {told.get(PREFECT_AUTH_FILE) or PREFECT_AUTH}")
+        token = None if people_sign_in else invitation(catalogue_url)
+        if token is not None:
             say(f"Nobody has to sign in here. To change that, once: {self._settings.url}/sign-in/first?link={token}")
 
     def _start_postgres(self) -> str:

@@ -67,6 +67,7 @@ def test_prefect_asks_the_catalogue_for_accounts_only_where_it_may_do_without_th
         (alone, True),
         (alone | {"DUETIME_PASSWORD": "door-key"}, False),
         (alone | {"DUETIME_OIDC_ISSUER": "https://id.example"}, False),
+        (alone | {"DUETIME_PREFECT_HOSTS": "prefect.example"}, False),
         ({"DUETIME_PREFECT_AUTH": "duetime:chosen"}, False),
     ):
         prefect = parts(settings(), CATALOGUE, environ)[0]
