@@ -29,7 +29,7 @@ def run_to_end(api: httpx.Client, task_id: str) -> tuple[str, list[str]]:
 def prefect_answers(system: System, auth: tuple[str, ...] = ()) -> int:
     """The status, to somebody who has the string or has none."""
     known = httpx.BasicAuth(*auth) if auth else None
-    with httpx.Client(auth=known) as client:
+    with httpx.Client(auth=known, timeout=30) as client:
         return client.post(f"{system.prefect_url}/deployments/count", json={}).status_code
 
 
