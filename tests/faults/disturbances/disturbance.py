@@ -22,7 +22,7 @@ class World:
     def add_victim(self, **task: Any) -> str:
         """Its id. It is due every second unless something else is said."""
         schedule = {"kind": "cron", "cron": "* * * * * */1", "timezone": "Europe/Berlin"}
-        named = {"name": f"victim {uuid4()}", "schedule": schedule, **task}
+        named = {"name": victim_name(), "schedule": schedule, **task}
         victim = str(self.stage.insist("POST", "/tasks", named)["id"])
         self.victim_ids.append(victim)
         return victim
@@ -30,6 +30,11 @@ class World:
     def remove_all(self) -> None:
         for task in (*self.task_ids, *self.victim_ids):
             self.stage.insist("DELETE", f"/tasks/{task}")
+
+
+def victim_name() -> str:
+    """One that no search for the trial's tasks finds."""
+    return f"victim {uuid4()}"
 
 
 class Unavailable(Exception):

@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,7 +52,8 @@ class Runner:
     def _made(self, place: "_Place", trial: Trial) -> Result:
         try:
             result = make(place.stage, trial, commit=self.commit)
-        except (AssertionError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next trial is made all the same
+            say(traceback.format_exc())
             result = Result(trial, self.commit, complaints=[f"given up: {error!r}"[:2000]])
         place.has_findings |= bool(result.found)
         for one in result.found:

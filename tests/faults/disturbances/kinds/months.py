@@ -7,6 +7,12 @@ from typing import ClassVar, Self
 
 from db.partitions import PARTITIONED, first_of_month
 from tests.faults.disturbances.disturbance import Disturbance, World
+from tests.waiting import wait_until
+
+_UNDER_WAY = (
+    "SELECT (SELECT count(*) FROM runs WHERE ended_at IS NULL AND due_at <= now()) "
+    "+ (SELECT count(*) FROM due_times WHERE outcome IN ('pending', 'running') AND due_at <= now())"
+)
 
 
 @dataclass
@@ -22,6 +28,8 @@ class MissingMonth(Disturbance):
         return cls(15.0, luck.choice([list(PARTITIONED), *([table] for table in PARTITIONED)]))
 
     def begin(self, world: World) -> None:
+        # What is under way would lose its rows by our doing.
+        wait_until(lambda: world.stage.sql(_UNDER_WAY) == [(0,)], "all earlier runs to end", seconds=60, every=0.5)
         for table in self.tables:
             month = self._partition(table)
             world.stage.sql(f"ALTER TABLE {table} DETACH PARTITION {month}")

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 import httpx
 
 from tests.faults.disturbances import poison
-from tests.faults.disturbances.disturbance import Disturbance, World
+from tests.faults.disturbances.disturbance import Disturbance, World, victim_name
 from tests.faults.disturbances.kinds.expectations import is_listed, runs_end
 
 SECONDS = 25.0
@@ -63,7 +63,7 @@ class HugeNumber(Disturbance):
 
     def begin(self, world: World) -> None:
         action = {"callable": "builtins:dict", "kwargs": {"number": self.number}}
-        task = {"kind": "python", "action": action, "schedule": EVERY_FIVE_SECONDS, "name": f"huge {world.lines.name}"}
+        task = {"kind": "python", "action": action, "schedule": EVERY_FIVE_SECONDS, "name": victim_name()}
         answer = httpx.post(f"{world.stage.system.url}/api/tasks", json=task, timeout=10)
         if answer.status_code == httpx.codes.CREATED:
             world.victim_ids.append(answer.json()["id"])

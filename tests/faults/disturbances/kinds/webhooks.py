@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import ClassVar, Self
 
-from tests.faults.disturbances.disturbance import Disturbance, World
+from tests.faults.disturbances.disturbance import Disturbance, World, victim_name
 from tests.faults.disturbances.network.manners import Lose
 
 TOLD_SECONDS = 30.0
@@ -72,7 +72,7 @@ class SilentWebhooks(Disturbance):
         self._paths.append(f"{path}/{world.stage.insist('POST', path, wish)['id']}")
 
     def _fail_at(self, world: World, at: datetime) -> None:
-        name = f"failing {world.lines.name} {at:%H:%M:%S}"
+        name = victim_name()
         schedule = {"kind": "once", "at": at.isoformat()}
         world.add_victim(name=name, kind="shell", action={"command": "false"}, schedule=schedule)
         self._failures[name] = at.timestamp()
