@@ -11,6 +11,12 @@ from db.errors import Unavailable
 AWAY = frozenset({401, 403, 407, 408, 425, 429})
 """It is not about what was asked for, but about who asks, or when."""
 SAID_AT_MOST = 1000
+CREDENTIALS = (
+    "It does not know who asks: set PREFECT_API_AUTH_STRING to the user:password that the server has, and "
+    "PREFECT_API_KEY where it wants a key."
+)
+ADDRESS = "Is PREFECT_API_URL the address of Prefect's API, such as http://host:4200/api?"
+CURES = {401: CREDENTIALS, 403: CREDENTIALS, 407: "A proxy wants credentials, or should not be asked: see NO_PROXY."}
 
 T = TypeVar("T")
 
@@ -60,14 +66,18 @@ def sorted_out(status: int, body: bytes) -> Any:
         PrefectUnavailable, PrefectRefused.
     """
     if status >= 500 or status in AWAY:
-        raise PrefectUnavailable(f"The Prefect server answers {status}: {_said(body)}", answered=status not in AWAY)
+        cure = f" {CURES[status]}" if status in CURES else ""
+        answered = f"The Prefect server answers {status}: {_said(body)}.{cure}" if cure else None
+        raise PrefectUnavailable(
+            answered or f"The Prefect server answers {status}: {_said(body)}", answered=status not in AWAY
+        )
     if 300 <= status < 400:
         raise PrefectUnavailable(f"The Prefect server answers {status}. Look at PREFECT_API_URL.")
     try:
         document = json.loads(body) if body else None
     except (ValueError, RecursionError) as error:
         # Whatever the status: a proxy refuses a path that it does not know for now, in HTML.
-        raise garbage(f"{status}, {body[:100]!r} ({type(error).__name__})") from error
+        raise garbage(f"{status}, {body[:100]!r} ({type(error).__name__}). {ADDRESS}") from error
     if status >= 400:
         raise PrefectRefused(f"Prefect answers {status}: {_said(body)}", status=status)
     return document

@@ -17,6 +17,8 @@ FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 5.0
 SAID_AGAIN_SECONDS = 60.0
 """So often a failure of a kind is logged; the others are counted."""
+NO_SUCH_TABLE = frozenset({"42P01", "42703"})
+OUTDATED = "The catalogue has no tables, or older ones than this program. Apply the migrations: duetime migrate"
 CANNOT_GO_ON = 70
 """The exit code then: an internal error, as in sysexits.h."""
 _LOCK = threading.Lock()
@@ -57,7 +59,14 @@ class Record:
         self.in_a_row, self._was_told = 0, False
 
     def _say(self, error: BaseException) -> None:
-        if isinstance(error, Unavailable):
+        if _state_of(error) in NO_SUCH_TABLE:
+            # As something that is away: the same for all loops, and mended elsewhere.
+            if _is_news(_AWAY, OUTDATED):
+                log.warning(
+                    "%s waits: %s (%s)", self.name, OUTDATED, str(getattr(error, "orig", error)).partition("\n")[0]
+                )
+                self._was_told = True
+        elif isinstance(error, Unavailable):
             # Whatever is away is away for all loops of the process: it is said once.
             if _is_news(_AWAY, str(error)):
                 log.warning("%s waits: %s", self.name, f"{error} ({error.details})" if error.details else error)
@@ -123,5 +132,11 @@ def _kind(error: BaseException) -> str:
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     where = f" at {trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}" if trace else ""
-    state = getattr(getattr(error, "orig", error), "sqlstate", None)
+    state = _state_of(error)
     return f"{type(error).__name__}{f' {state}' if state else ''}{where}"
+
+
+def _state_of(error: BaseException) -> str | None:
+    """What PostgreSQL calls it, if it comes from there."""
+    state = getattr(getattr(error, "orig", error), "sqlstate", None)
+    return state if isinstance(state, str) else None
