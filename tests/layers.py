@@ -1,6 +1,5 @@
 """Which tests need what: a mark for each test, told by its fixtures and its folder, so that nobody has to set it."""
 
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,31 +22,12 @@ BY_FIXTURE = {
 }
 BY_FOLDER = {"e2e": "system", "faults": "system", "bench": "system", "worker": "prefect", "browser": "browser"}
 STARTS_PROCESSES = {"flows", "cli"}
-IN_PARTS = {"browser": 2, "prefect": 2}
-"""The groups whose tests share something that is dear to start, and how many processes of pytest share them out."""
 
 
 def mark(items: list[pytest.Item]) -> None:
-    """Gives each test the mark of its layer, and shares out the groups that are too long for one process."""
+    """Gives each test the mark of its layer."""
     for item in items:
         item.add_marker(layer_of(item))
-    for group, parts in IN_PARTS.items():
-        _share_out([item for item in items if group in _groups(item)], parts)
-
-
-def _groups(item: pytest.Item) -> set[str]:
-    return {str(mark.args[0]) for mark in item.iter_markers("xdist_group")}
-
-
-def _share_out(items: list[pytest.Item], parts: int) -> None:
-    """Whole modules, the largest first, each to the part that has the fewest tests: another name of the group."""
-    counts, filled = Counter(item.path for item in items), Counter(dict.fromkeys(range(parts), 0))
-    part_of: dict[Path, int] = {}
-    for path in sorted(counts, key=lambda path: (-counts[path], path)):
-        part_of[path] = min(filled, key=lambda part: (filled[part], part))
-        filled[part_of[path]] += counts[path]
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(f"part-{part_of[item.path]}"))
 
 
 def layer_of(item: pytest.Item) -> str:
