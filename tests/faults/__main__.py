@@ -18,10 +18,10 @@ from pathlib import Path
 from tests.faults import report
 from tests.faults.console import say
 from tests.faults.disturbances.kinds.registry import KINDS
+from tests.faults.disturbances.measuring.results import ResultsFile, still_to_make
+from tests.faults.disturbances.measuring.table import table
 from tests.faults.disturbances.plan import plan
-from tests.faults.disturbances.results import ResultsFile, still_to_make
 from tests.faults.disturbances.runner import Runner
-from tests.faults.disturbances.table import table
 from tests.faults.kills.campaign import Campaign
 from tests.system import System
 

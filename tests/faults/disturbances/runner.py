@@ -10,8 +10,8 @@ from pathlib import Path
 from tests.faults.console import say
 from tests.faults.disturbances.disturbance import Unavailable
 from tests.faults.disturbances.kinds.disk import mount_small_disk, unmount
+from tests.faults.disturbances.measuring.results import Result
 from tests.faults.disturbances.plan import Trial
-from tests.faults.disturbances.results import Result
 from tests.faults.disturbances.stage import Stage
 from tests.faults.disturbances.trial import make
 
@@ -52,7 +52,9 @@ class Runner:
     def _made(self, place: "_Place", trial: Trial) -> Result:
         try:
             result = make(place.stage, trial, commit=self.commit)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the next trial is made all the same
+        except Exception as error:
+            if (stop := stop_behind(error)) is not None:
+                raise stop from error
             say(traceback.format_exc())
             result = Result(trial, self.commit, complaints=[f"given up: {error!r}"[:2000]])
         place.has_findings |= bool(result.found)
@@ -67,6 +69,14 @@ class Runner:
         place.close(keep=keep)
         if keep:
             self.kept.append(place.home)
+
+
+def stop_behind(error: BaseException) -> BaseException | None:
+    """The order to stop that this error took the place of: what tidies up afterwards may fail, too."""
+    seen: BaseException | None = error
+    while seen is not None and not isinstance(seen, SystemExit | KeyboardInterrupt):
+        seen = seen.__context__
+    return seen
 
 
 class _Place:

@@ -11,7 +11,8 @@ import httpx
 from tests.faults.auditing import audit
 from tests.faults.console import say
 from tests.faults.disturbances.disturbance import Disturbance, Unavailable, World
-from tests.faults.disturbances.healing import (
+from tests.faults.disturbances.kinds.registry import KINDS
+from tests.faults.disturbances.measuring.healing import (
     AT_MOST_WITHOUT_START_SECONDS,
     Healing,
     Pulse,
@@ -20,10 +21,9 @@ from tests.faults.disturbances.healing import (
     lies,
     longest_without_start,
 )
-from tests.faults.disturbances.kinds.registry import KINDS
-from tests.faults.disturbances.observer import Observer
+from tests.faults.disturbances.measuring.observer import Observer
+from tests.faults.disturbances.measuring.results import Result, gathered
 from tests.faults.disturbances.plan import Trial
-from tests.faults.disturbances.results import Result, gathered
 from tests.faults.disturbances.stage import Stage
 from tests.faults.evidence import gather, read_lines, undecided
 from tests.faults.tasks import Template, document, every, once

@@ -3,10 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
-from tests.faults.disturbances.healing import Healing
+from tests.faults.disturbances.measuring.healing import Healing
+from tests.faults.disturbances.measuring.results import Result, ResultsFile, still_to_make
+from tests.faults.disturbances.measuring.table import table
 from tests.faults.disturbances.plan import Trial
-from tests.faults.disturbances.results import Result, ResultsFile, still_to_make
-from tests.faults.disturbances.table import table
 from tests.faults.verdict import Fault
 
 FIRST, SECOND, OTHER = (Trial("read_only", 7, 1), Trial("read_only", 7, 2), Trial("disk_full", 7, 1))

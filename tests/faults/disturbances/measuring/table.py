@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from tests.faults.disturbances.results import Result
+from tests.faults.disturbances.measuring.results import Result
 from tests.faults.verdict import Fault
 
 HEAD = (

@@ -5,7 +5,7 @@ import time
 
 import httpx
 
-from tests.faults.disturbances.healing import Sample
+from tests.faults.disturbances.measuring.healing import Sample
 
 EVERY_SECONDS = 0.5
 ANSWER_SECONDS = 3.0

@@ -1,6 +1,6 @@
 """How long it took, and whether `/readyz` lied, from starts and samples that are made up."""
 
-from tests.faults.disturbances.healing import Healing, Sample, healing, lies, longest_without_start
+from tests.faults.disturbances.measuring.healing import Healing, Sample, healing, lies, longest_without_start
 
 T = 1_800_000_000
 

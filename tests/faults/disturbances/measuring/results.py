@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from tests.faults.disturbances.healing import Healing
+from tests.faults.disturbances.measuring.healing import Healing
 from tests.faults.disturbances.plan import Trial
 from tests.faults.verdict import Discrepancy, Fault
 
