@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db import calendars, due_times, sync, tasks
+from db import calendars, claims, due_times, sync, tasks, workers
 from db.claims import Claimed, StandDown
 from db.closures import Dates, Entries, OnClosed, Weekday, Weekly
 from db.engine import Catalogue
@@ -24,6 +24,8 @@ from tests.db.conftest import (
     DAILY,
     NOW,
     a_task,
+    a_worker,
+    an_offer,
     claim_at,
     create,
     edit,
@@ -144,9 +146,10 @@ def test_the_witness_agrees(session: Session) -> None:
     a_calendar(session)
     monthly = {**daily(then=OnClosed.NEXT), "cron": f"0 13 {(ONE_O_CLOCK + DAY).day} * *"}
     task_id, moved = deployed(session, schedule=daily()), deployed(session, name="moved", schedule=monthly)
-    for due_at in (ONE_O_CLOCK, ONE_O_CLOCK + DAY):
-        claim_at(session, task_id, due_at)
-    claim_at(session, moved, ONE_O_CLOCK + DAY)
+    worker, at = a_worker(session), ONE_O_CLOCK + DAY
+    for each, due_at in ((task_id, ONE_O_CLOCK), (task_id, at), (moved, at)):
+        claims.claim(session, an_offer(session, each, due_at), worker, now=due_at)
+    assert workers.beat(session, worker.id, now=NOW + 2 * DAY)
     found = audit(session, from_at=ONE_O_CLOCK + seconds(1), to_at=NOW + 2 * DAY, now=NOW + 2 * DAY)
     assert found.discrepancies == ()
     assert found.due_times == 2
