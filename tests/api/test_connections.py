@@ -29,7 +29,7 @@ SOON = 20.0
 
 
 class Quick(BoundedConnection):
-    limits = Limits(head_seconds=0.6, body_seconds=1.2, rest_seconds=0.5, of_address=6, of_all=10)
+    limits = Limits(head_seconds=0.6, body_seconds=4.0, rest_seconds=0.5, of_address=6, of_all=10)
     places = Places()
 
 
