@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import delete
 
-from db import claims, due_times, run_requests, runs, sync, task_views, tasks, witness
+from db import claims, due_times, run_requests, runs, sync, task_views, tasks, witness, workers
 from db.claims import Claimant, Claimed, Offer, StandDown, Taken
 from db.engine import Catalogue
 from db.errors import StaleVersion
@@ -178,8 +178,13 @@ def the_machine_dies(catalogue: Catalogue, deployment: UUID) -> tuple[UUID, RunK
 def test_an_independent_witness_finds_every_due_time_accounted_for_or_says_which_is_not(
     catalogue: Catalogue, task: UUID, deployment: UUID
 ) -> None:
-    claim(catalogue, deployment, "worker")
+    worker = Claimant(uuid4(), "worker")
     later = NINE + timedelta(minutes=5)
+    with catalogue.transaction() as session:
+        workers.register(session, worker_id=worker.id, name="worker", work_pool="default", host="h", pid=1, now=NINE)
+        session.flush()
+        claims.claim(session, Offer(uuid4(), deployment, NINE, Trigger.SCHEDULE), worker, now=NINE)
+        assert workers.beat(session, worker.id, now=later)
     with catalogue.transaction() as session:
         verdict = witness.audit(session, from_at=MORNING, to_at=later, now=later)
         assert (verdict.due_times, verdict.accounted, verdict.discrepancies) == (1, 1, ())
