@@ -351,7 +351,7 @@ def _of_the_reconciler(known: Known) -> Iterator[Question]:
     yield Question("extend: 200", lambda s: due_times.extend(s, now=now + timedelta(minutes=6)), False, changes=True)
     yield Question("not_to_run: 200", lambda s: due_times.not_to_run(s, offers, now=now))
     yield Question("open_requests", lambda s: run_requests.open_requests(s, now=now))
-    yield Question("open_runs", lambda s: runs.open_runs(s))
+    yield Question("to_cancel", lambda s: runs.to_cancel(s))
     yield Question("lost_runs", lambda s: runs.lost_runs(s))
     yield Question("unreported", lambda s: runs.unreported(s))
     yield Question("unsynced", lambda s: sync.unsynced(s))

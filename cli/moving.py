@@ -18,6 +18,7 @@ from db.closures import Entries
 from db.engine import Catalogue
 from db.errors import CalendarNotFound, CatalogueError
 from db.specs import FieldError, InvalidTask, OnceSchedule, as_document, as_said, parse_task
+from db.stored import BROKEN
 from db.task_views import TaskView
 
 ACTOR = "import"
@@ -36,13 +37,21 @@ def export(chosen: argparse.Namespace) -> int:
     )
     try:
         with catalogue.transaction() as session:
-            known = {each.name: each.entries for each in calendars.list_calendars(session)}
-            print(text_of(((view.id, view.spec) for view in _all(session)), known), end="")
+            known = {each.name: each.entries for each in calendars.list_calendars(session) if each.broken is None}
+            print(text_of(((view.id, view.spec) for view in _sound(session)), known), end="")
     except CatalogueError as error:
         raise Refused(str(error)) from error
     finally:
         catalogue.close()
     return 0
+
+
+def _sound(session: Session) -> Iterator[TaskView]:
+    for view in _all(session):
+        if view.broken is None:
+            yield view
+        else:
+            complain(f"Left out: {view.spec.name!r}. {BROKEN.format(why=view.broken)}")
 
 
 def _all(session: Session) -> Iterator[TaskView]:

@@ -7,6 +7,7 @@ from typing import Literal
 from dashboard.moments import in_full
 from db.specs import ManualSchedule
 from db.states import RunState
+from db.stored import BROKEN
 from db.task_views import TaskView
 
 Tone = Literal["green", "red", "orange", "blue", "violet", "gray"]
@@ -51,6 +52,8 @@ def task_badges(task: TaskView, *, zone: str) -> list[Badge]:
 def _state(task: TaskView, *, zone: str) -> Badge:
     if task.deleted_at is not None:
         return DELETED
+    if task.broken is not None:
+        return Badge("red", "alert", "Broken", BROKEN.format(why=task.broken))
     if task.spec.paused:
         return Badge("gray", "pause", "Paused", pause_in_words(task.pause_reason, task.paused_until, zone=zone))
     if task.last_run is not None:

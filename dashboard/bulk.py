@@ -174,7 +174,7 @@ def move(session: Session, proposal: Proposal, at: datetime, by: str) -> Step:
 
 
 def _reschedule(session: Session, task_id: UUID, cron: str, version: int, at: datetime, by: str) -> None:
-    document = as_document(task_views.get_task(session, task_id, now=at).spec)
+    document = as_document(task_views.get_task(session, task_id, now=at).sound)
     spec = parse_task({**document, "schedule": {**document["schedule"], "cron": cron}})
     tasks.replace_task(session, task_id, spec, seen_version=version, actor=by, now=at)
 
@@ -194,11 +194,11 @@ def tag(
 
 
 def _retag(session: Session, task: task_views.TaskView, tags: Sequence[str], at: datetime, by: str) -> None:
-    spec = parse_task({**as_document(task.spec), "tags": list(tags)})
+    spec = parse_task({**as_document(task.sound), "tags": list(tags)})
     tasks.replace_task(session, task.id, spec, seen_version=task.version, actor=by, now=at)
 
 
 def _tag_back(session: Session, task_id: UUID, tags: Sequence[str], version: int, at: datetime, by: str) -> None:
     current = task_views.get_task(session, task_id, now=at)
-    spec = parse_task({**as_document(current.spec), "tags": list(tags)})
+    spec = parse_task({**as_document(current.sound), "tags": list(tags)})
     tasks.replace_task(session, task_id, spec, seen_version=version, actor=by, now=at)

@@ -64,7 +64,7 @@ def _row(each: Listed) -> dict[str, Any]:
     return {
         "id": each.name,
         "name": {"text": each.name},
-        "says": _said(each.entries),
+        "says": _said(each.entries) if each.broken is None else f"It cannot be read any more: {each.broken}.",
         "used": f"{each.used_by:,}",
         "at": moment(each.updated_at, viewer_zone()),
         "rev": each.version,

@@ -184,6 +184,6 @@ def _edit_after(
     session: Session, task_id: UUID, change: Callable[[list[Any]], list[Any]], at: datetime, by: str
 ) -> None:
     version = tasks.lock_version(session, task_id)
-    document = as_document(task_views.get_task(session, task_id, now=at).spec)
+    document = as_document(task_views.get_task(session, task_id, now=at).sound)
     spec = parse_task({**document, "after": change(document["after"])})
     tasks.replace_task(session, task_id, spec, seen_version=version, actor=by, now=at)

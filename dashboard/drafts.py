@@ -73,6 +73,10 @@ class Draft:
     """Whether it is what the browser had kept."""
     undrawn: bool = False
     """Whether the page does not show yet what became of a save."""
+    broken: str | None = None
+    """Why the task that it is an edit of cannot be read."""
+    stored: Any = None
+    """What is stored of it."""
 
     def collect(self) -> dict[str, Any]:
         """The fields as they are on the page now."""
@@ -164,6 +168,7 @@ def start(source: str, document: Mapping[str, Any], *, task: task_views.TaskView
     draft = Draft(source, fields)
     if task is not None:
         draft.task_id, draft.base, draft.version = task.id, as_document(task.spec), task.version
+        draft.broken, draft.stored = task.broken, task.document
     _show(fields)
     st.session_state[DRAFT] = draft
     return draft

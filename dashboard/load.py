@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import takewhile
 
+from db import stored
 from db.load import Alone, Shared
 from db.schedules import Cron, Schedule, by_minutes, due_times, open_due_times
-from db.specs import parse_task
 
 DAYS = 7
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -60,7 +60,10 @@ def load(shared: Iterable[Shared], alone: Iterable[Alone], *, begin: datetime, e
             work[minute] += times * each.tasks * took
             by_minute[minute].append((each.cron, each.timezone))
     for one in alone:
-        task = parse_task(one.spec)
+        found = stored.read(one.spec)
+        if found.broken is not None:
+            continue
+        task = found.task
         took = UNKNOWN_SECONDS if one.took_seconds is None else one.took_seconds
         schedule, times = by_minutes(task.schedule.value())
         upcoming = open_due_times(schedule, after=begin - MINUTE, starts_at=task.starts_at, ends_at=task.ends_at)

@@ -22,6 +22,7 @@ BADGES: Mapping[ProblemKind, Badge] = {
     ProblemKind.WAITING: Badge("orange", "clock", "Waiting"),
     ProblemKind.POOL: Badge("red", "pause", "Work pool"),
     ProblemKind.NOTIFICATIONS: Badge("red", "alert", "PostgreSQL"),
+    ProblemKind.SET_ASIDE: Badge("red", "alert", "Set aside"),
 }
 GROUP_COLUMNS = (
     Column("name", "Cause", "title"),
@@ -44,6 +45,7 @@ REOPEN = {"key": "reopen", "icon": "restore", "label": "Reopen", "takes": Role.O
 
 _VARYING = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|\b[0-9a-f]{7,}\b|\d+(?:\.\d+)?", re.IGNORECASE)
 _CODE = re.compile(r"exit code \d+|HTTP \d{3}|status \d{3}", re.IGNORECASE)
+_ID = re.compile(r"[0-9a-f-]{36}\Z")
 LONGEST = 160
 
 
@@ -101,6 +103,8 @@ def place(key: str) -> tuple[str, dict[str, str]]:
     kind, _, about = key.partition(":")
     if kind == ProblemKind.POOL:
         return "workers", {}
+    if kind == ProblemKind.SET_ASIDE and not _ID.match(about):
+        return "problems", {}
     return ("settings", {}) if kind == ProblemKind.NOTIFICATIONS else ("task", {"id": about})
 
 

@@ -1,6 +1,7 @@
 """The top of a task's page: its name, its state, and what can be done with it."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from uuid import UUID
@@ -16,8 +17,11 @@ from dashboard.text import escape_markdown
 from db import due_times, revisions
 from db.access import Role
 from db.pools import Pool
+from db.problems import TRIED
 from db.schedule_words import in_words
 from db.states import Missed
+from db.stored import BROKEN
+from db.tables import SetAside
 from db.task_views import TaskView
 
 PASSED_SHOWN = 20
@@ -49,6 +53,13 @@ def show(task: TaskView, pool: Pool, *, viewer_zone: str) -> None:
     _warnings(task, zone)
     if task.deleted_at is None and pool.is_stopped:
         st.warning(escape_markdown(pool.why_not() or ""), icon=":material/hourglass_empty:")
+
+
+def set_aside(task: TaskView, found: Sequence[SetAside]) -> None:
+    """What of it the reconciler cannot handle; that it is broken is told anyway."""
+    if task.broken is None and task.deleted_at is None:
+        for reason in dict.fromkeys(each.reason for each in found if each.times >= TRIED):
+            st.warning(f"Set aside, and tried again: {escape_markdown(reason)}", icon=":material/front_hand:")
 
 
 def _buttons(task: TaskView, zone: str) -> None:
@@ -124,7 +135,7 @@ def _delete(task_id: UUID, name: str) -> None:
 def _labels(task: TaskView, zone: str) -> list[tuple[CellKind, object]]:
     found: list[tuple[CellKind, object]] = [
         ("badges", [asdict(badge) for badge in task_badges(task, zone=zone)]),
-        ("text", in_words(task.spec.schedule.value())),
+        ("text", in_words(task.spec.schedule.value()) if task.broken is None else ""),
     ]
     due = moment(task.next_due_at, zone)
     if due is not None:
@@ -135,6 +146,10 @@ def _labels(task: TaskView, zone: str) -> list[tuple[CellKind, object]]:
 def _warnings(task: TaskView, zone: str) -> None:
     if task.deleted_at is not None:
         st.info(f"In the trash since {in_full(task.deleted_at, zone).splitlines()[0]}.", icon=":material/delete:")
+    if task.broken is not None:
+        st.error(escape_markdown(BROKEN.format(why=task.broken)), icon=":material/error:")
+    elif task.deleted_at is not None:
+        return
     elif task.spec.paused:
         words = pause_in_words(task.pause_reason, task.paused_until, zone=zone)
         st.info(f"Paused: {escape_markdown(words)}.", icon=":material/pause:")

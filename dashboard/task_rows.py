@@ -39,7 +39,7 @@ def row(task: TaskView, recent: Sequence[Run], viewer_zone: str) -> dict[str, An
     last = task.last_run
     return {
         "id": str(task.id),
-        "name": {"text": task.spec.name, "href": f"task?id={task.id}", "sub": in_words(task.spec.schedule.value())},
+        "name": {"text": task.spec.name, "href": f"task?id={task.id}", "sub": _schedule(task)},
         "state": [asdict(badge) for badge in task_badges(task, zone=zone)],
         "bars": run_rows.bars(recent, of=RUNS_SHOWN, zone=zone),
         "next_due": moment(task.next_due_at, zone),
@@ -51,6 +51,10 @@ def row(task: TaskView, recent: Sequence[Run], viewer_zone: str) -> dict[str, An
         "dim": task.spec.paused or task.deleted_at is not None,
         "rev": [task.version, last.state if last else None, str(last.id) if last else None],
     }
+
+
+def _schedule(task: TaskView) -> str:
+    return in_words(task.spec.schedule.value()) if task.broken is None else ""
 
 
 def _actions(task: TaskView) -> list[dict[str, str]]:

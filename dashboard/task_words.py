@@ -9,9 +9,9 @@ from dashboard.field_texts import codes_text, env_text, headers_text
 from dashboard.forms import field_at
 from dashboard.moments import in_full
 from dashboard.policies import SENTENCES, duration
+from db import stored
 from db.schedule_words import in_words
 from db.schedules import Once
-from db.specs import schedule_of
 
 LABELS = {
     "name": "Name",
@@ -101,7 +101,9 @@ def _instant(held: str | None, zone: str) -> str:
 
 
 def _schedule(held: dict[str, Any], zone: str) -> str:
-    due = schedule_of(held)
+    due = stored.schedule_or_none(held)
+    if due is None:
+        return _plain(held, zone)
     if isinstance(due, Once):
         return f"Once, {in_full(due.at, zone)}"
     lines = [in_words(due), held.get("cron", ""), _calendars(held)]

@@ -35,7 +35,7 @@ def record(
             actor=actor,
             change=change,
             task_id=task.id if task else None,
-            task_name=task.spec["name"] if task else None,
+            task_name=str(task.spec["name"]) if task else None,
             version=task.version if task else None,
             details=details or {},
             address=ADDRESS.get(),

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from db import audit
+from db import audit, stored
 from db.closures import Entries, as_documents
 from db.errors import CalendarChanged, CalendarInUse, CalendarNotFound, NameTaken
 from db.notifications import Topic, notify
@@ -33,6 +33,8 @@ class Listed:
     updated_at: datetime
     updated_by: str
     used_by: int
+    broken: str | None = None
+    """Why its entries cannot be read."""
 
 
 def add(session: Session, name: str, entries: Entries, *, actor: str, now: datetime) -> None:
@@ -107,7 +109,11 @@ def get_calendar(session: Session, name: str) -> Listed:
 
 
 def _listed(row: Calendar, used_by: int) -> Listed:
-    return Listed(row.name, parse_entries(row.entries), row.version, row.updated_at, row.updated_by, used_by)
+    known = (row.version, row.updated_at, row.updated_by, used_by)
+    try:
+        return Listed(row.name, parse_entries(row.entries), *known)
+    except Exception as error:  # noqa: BLE001 - whatever is stored there, the others are listed
+        return Listed(row.name, (), *known, stored.why(error))
 
 
 def follows(name: str) -> Any:

@@ -1,8 +1,10 @@
 """Chains: a task that runs whenever a run of another one ends as it waits for. No chain leads back to its beginning."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, select, text
@@ -91,14 +93,20 @@ def _check_for_way_back(session: Session, spec: AnyTask, task_id: UUID) -> None:
         rows = session.execute(select(Task.id, Task.spec["after"]).where(Task.id.in_(todo), Task.deleted_at.is_(None)))
         todo = []
         for one, after in rows:
-            for upstream in after or ():
-                above = UUID(upstream["task_id"])
+            for above in _named_in(after):
                 if above not in seen:
                     seen.add(above)
                     came_from[above] = one
                     todo.append(above)
     if task_id in seen:
         raise InvalidTask([FieldError(field="after", message=BACK.format(names=_way(session, task_id, came_from)))])
+
+
+def _named_in(after: Any) -> Iterator[UUID]:
+    """The tasks that a stored list of upstream tasks names, whatever else is stored there."""
+    for upstream in after if isinstance(after, list) else ():
+        with suppress(ValueError, TypeError, KeyError, AttributeError):
+            yield UUID(upstream["task_id"])
 
 
 def _way(session: Session, task_id: UUID, came_from: Mapping[UUID, UUID]) -> str:
@@ -143,7 +151,7 @@ def chain_of(session: Session, task_id: UUID, spec: AnyTask) -> Chain:
         Neighbour(row[0], row[1], After(upstream["on"]))
         for row in session.execute(named.order_by(Task.name))
         for upstream in row[2]
-        if upstream["task_id"] == str(task_id)
+        if isinstance(upstream, dict) and upstream.get("task_id") == str(task_id) and upstream.get("on") in set(After)
     ]
     return Chain(sorted(before, key=lambda one: one.name or ""), after)
 

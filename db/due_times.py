@@ -1,6 +1,6 @@
 """The ledger: a row for every instant at which a task was due, and what became of it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, CursorResult, case, delete, func, or_, select, text, tuple_, update
 from sqlalchemy.orm import Session, aliased
 
+from db import stored
 from db.arrays import INSTANTS, UUIDS, as_it_is, rows_of, values_of
 from db.errors import BadCursor
 from db.notifications import Topic, notify, of
@@ -38,6 +39,7 @@ _ADD_PENDING = text(
     "CAST(:new_task_id AS uuid[]), CAST(:new_due_at AS timestamptz[]), CAST(:new_task_version AS integer[]),"
     " CAST(:new_closed AS boolean[])) AS new (task_id, due_at, task_version, closed) ON CONFLICT DO NOTHING"
 )
+ODD = timedelta(days=1)
 PLANNED_FOR_EVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
@@ -115,7 +117,10 @@ def rewrite(session: Session, task_id: UUID, task: AnyTask, *, version: int, now
 
 def complete(session: Session, task: Task, *, now: datetime) -> None:
     """Writes what came to be due by the task as it is: in an outage the ledger ends too early."""
-    spec = parse_task(task.spec)
+    found = stored.read(task.spec)
+    if found.broken is not None:
+        return  # nobody can tell what came to be due
+    spec = found.task
     planned_until = select(TaskStatus.planned_until).where(TaskStatus.task_id == task.id)
     while (until := session.scalar(planned_until)) is not None and until < now:
         after = max(until, oldest_instant(now))
@@ -185,16 +190,41 @@ def _skipped_in_pause(task_id: UUID, paused_at: datetime) -> tuple[ColumnElement
     return (DueTime.task_id == task_id, *skipped, DueTime.decided_at > paused_at)
 
 
-def extend(session: Session, *, now: datetime, limit: int = EXTENDED_AT_ONCE) -> int:
+def ending_soon(
+    session: Session, *, now: datetime, limit: int = EXTENDED_AT_ONCE, besides: Collection[UUID] = ()
+) -> list[UUID]:
+    """The tasks whose ledger ends soon, the first to end first."""
+    query = _ending_before(now + HORIZON / 2).where(Task.id.not_in(besides)).limit(limit)
+    return [row.Task.id for row in session.execute(query)]
+
+
+def extend(
+    session: Session,
+    *,
+    now: datetime,
+    limit: int = EXTENDED_AT_ONCE,
+    only: Collection[UUID] | None = None,
+    broken: dict[UUID, Exception] | None = None,
+) -> int:
     """Writes ahead for tasks whose ledger ends soon, and returns how many tasks that were.
 
-    After an outage it goes on where the ledger ended, so that what passed meanwhile has its rows, too.
+    After an outage it goes on where the ledger ended, so that what passed meanwhile has its rows, too. Tasks that
+    cannot be read or evaluated are put into `broken`, and the others are not kept from theirs.
     """
-    ending = {row.Task.id: row for row in session.execute(_ending_before(now + HORIZON / 2).limit(limit))}
+    query = _ending_before(now + HORIZON / 2).limit(limit)
+    rows = session.execute(query if only is None else query.where(Task.id.in_(only))).all()
+    ending, plans = {}, {}
+    for row in rows:
+        try:
+            spec = parse_task(row.Task.spec)
+            plans[row.Task.id] = spec.schedule.value(), _next_of(row, spec, now=now)
+            ending[row.Task.id] = row
+        except Exception as error:
+            if broken is None:
+                raise
+            broken[row.Task.id] = error
     if not ending:
         return 0
-    specs = {task_id: parse_task(row.Task.spec) for task_id, row in ending.items()}
-    plans = {task_id: _next_of(row, specs[task_id], now=now) for task_id, row in ending.items()}
     # Locked only now, because claims wait meanwhile. What was changed since is left to the next time.
     locked = _ledger_ends().where(Task.id.in_(ending)).with_for_update(key_share=True, skip_locked=True)
     held = [
@@ -204,12 +234,9 @@ def extend(session: Session, *, now: datetime, limit: int = EXTENDED_AT_ONCE) ->
     ]
     _add_pending(
         session,
-        (
-            Pending(task_id, ending[task_id].version, specs[task_id].schedule.value(), plans[task_id].due_at)
-            for task_id in held
-        ),
+        (Pending(task_id, ending[task_id].version, plans[task_id][0], plans[task_id][1].due_at) for task_id in held),
     )
-    ends = rows_of("ends", task_id=(UUIDS, held), until=(INSTANTS, [plans[task_id].until for task_id in held]))
+    ends = rows_of("ends", task_id=(UUIDS, held), until=(INSTANTS, [plans[task_id][1].until for task_id in held]))
     session.execute(update(TaskStatus).where(TaskStatus.task_id == ends.c.task_id).values(planned_until=ends.c.until))
     return len(held)
 
@@ -234,6 +261,17 @@ def _next_of(row: Any, task: AnyTask, *, now: datetime) -> Planned:
     return plan(task, after=after, now=now)
 
 
+def plan_anew(session: Session, *, now: datetime) -> int:
+    """Has ledgers written again that were planned while the clock was ahead by months; how many these are.
+
+    They go on from the last change of their tasks: rows that are there are not written twice.
+    """
+    ahead = TaskStatus.planned_until.between(newest_instant(now) + ODD, PLANNED_FOR_EVER - ODD)
+    from_here = func.least(select(Task.updated_at).where(Task.id == TaskStatus.task_id).scalar_subquery(), now)
+    anew = update(TaskStatus).where(ahead).values(planned_until=from_here).returning(TaskStatus.task_id)
+    return len(session.execute(anew).all())
+
+
 @dataclass(frozen=True, slots=True)
 class Expected:
     """A pending due time with what is needed to see that it is run, or to decide that it is not."""
@@ -249,12 +287,20 @@ class Expected:
     """Of the due times of its task that have passed, whatever became of them."""
 
 
-def pending_until(session: Session, *, until: datetime, now: datetime, limit: int = 10_000) -> list[Expected]:
+def pending_until(
+    session: Session,
+    *,
+    until: datetime,
+    now: datetime,
+    limit: int = 10_000,
+    broken: dict[UUID, Exception] | None = None,
+) -> list[Expected]:
     """The pending due times up to an instant, of tasks that are not deleted, each with its task as it is then.
 
     First what is due about now, then what has passed for longer: of each task the oldest first, so that no task with
-    many hides the others.
+    many hides the others. Tasks that cannot be read are put into `broken`, and left out.
     """
+    broken = {} if broken is None else broken
     rows = session.execute(_pending(until=until, now=now, limit=limit)).all()
     tasks = {row.Task.id: row for row in session.execute(_tasks_with_status({row.task_id for row in rows}, now=now))}
     specs: dict[tuple[UUID, bool], AnyTask] = {}
@@ -262,11 +308,15 @@ def pending_until(session: Session, *, until: datetime, now: datetime, limit: in
     for row in rows:
         known = tasks.get(row.task_id)
         # Which due time is the newest is only known of a ledger that reaches until now.
-        if known is None or (row.overdue and known.planned_until < now):
+        if known is None or row.task_id in broken or (row.overdue and known.planned_until < now):
             continue
         key = row.task_id, is_paused_at(known.Task, row.due_at)
         if key not in specs:
-            specs[key] = parse_task({**known.Task.spec, "paused": key[1]})
+            try:
+                specs[key] = parse_task({**known.Task.spec, "paused": key[1]})
+            except Exception as error:  # noqa: BLE001 - whatever is stored there
+                broken[row.task_id] = error
+                continue
         found.append(
             Expected(
                 task_id=row.task_id,

@@ -1,5 +1,6 @@
 """What can go wrong with the catalogue, each with its cure. Raised here, caught at the doors only."""
 
+from datetime import datetime
 from uuid import UUID
 
 
@@ -87,6 +88,11 @@ class MonthsInUse(CatalogueError):
             "Old months cannot be dropped: something reads the tables all the time. Look for it in pg_stat_activity, "
             "and try again."
         )
+
+
+class MonthTooFar(CatalogueError):
+    def __init__(self, at: datetime) -> None:
+        super().__init__(f"{at:%Y-%m} is too far from now: nothing is noted of it.")
 
 
 class NotAllowed(CatalogueError):

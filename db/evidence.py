@@ -10,12 +10,11 @@ from sqlalchemy import DateTime, and_, case, column, func, or_, select, true, va
 from sqlalchemy.dialects.postgresql import TSTZMULTIRANGE, Range
 from sqlalchemy.orm import Session, aliased
 
-from db import pools
+from db import pools, stored
 from db.due_times import PLANNED_FOR_EVER
 from db.plans import plan_for_values
 from db.revisions import Change
 from db.schedules import closing, moved_to
-from db.specs import schedule_of
 from db.states import ACTIVE_STATES, Misfire, Outcome, Overlap, Reason
 from db.tables import DueTime, Revision, Run, TaskStatus, Worker
 from db.why import LATE_FROM, Absence, Act, Closing, Evidence, Loss, Pause, Policies, is_plain, why
@@ -178,7 +177,7 @@ def _closings(session: Session, task_id: UUID, rows: Iterable[DueTime]) -> dict[
     query = select(Revision.version, Revision.spec["schedule"]).where(
         Revision.task_id == task_id, Revision.version.in_({row.task_version for row in closed})
     )
-    schedules = {version: schedule_of(document) for version, document in session.execute(query)}
+    schedules = {version: stored.schedule_or_none(document) for version, document in session.execute(query)}
     return {
         row.due_at: Closing(closing(schedule, row.due_at) or "", moved_to(schedule, row.due_at))
         for row in closed

@@ -10,12 +10,13 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from db.errors import MonthsInUse
+from db.errors import MonthsInUse, MonthTooFar
 
 PARTITIONED = ("due_times", "runs", "run_logs")
 
 MONTHS_BACK = 3
 MONTHS_AHEAD = 3
+MONTHS_BACK_AT_MOST = 24
 LOCK = 7_463_002  # any number that nobody else locks in this database
 LOCK_MILLISECONDS = 50
 """So long at most do claims and pages wait for a month to be dropped."""
@@ -54,6 +55,21 @@ def ensure_partitions(session: Session, *, now: datetime) -> None:
     if _missing(session, now=now):
         session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
         for table, start in _missing(session, now=now):
+            _make(session, table, start)
+
+
+def ensure_month(session: Session, at: datetime, *, now: datetime) -> None:
+    """Makes the partitions of the month of an instant that lies further back, where something still has to be noted.
+
+    Raises:
+        MonthTooFar.
+    """
+    if not first_of_month(now, months_later=-MONTHS_BACK_AT_MOST) <= at < newest_instant(now):
+        raise MonthTooFar(at)
+    session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+    start, there = first_of_month(at), set(_partitions(session, PARTITIONED))
+    for table in PARTITIONED:
+        if f"{table}_{start:%Y_%m}" not in there:
             _make(session, table, start)
 
 

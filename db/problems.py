@@ -17,7 +17,7 @@ from db import audit, notification_queue, pools, runs
 from db.notifications import Topic, notify
 from db.plans import plan_for_values
 from db.states import Mark, Outcome, ProblemKind, RunState
-from db.tables import DueTime, ProblemMark, Run, Task, TaskStatus
+from db.tables import DueTime, ProblemMark, Run, SetAside, Task, TaskStatus
 from db.task_views import PROBLEM_STATES
 
 MOST = 200
@@ -30,6 +30,8 @@ WAITS_FROM = timedelta(seconds=60)
 AHEAD = timedelta(days=36500)
 """A pool that takes nothing is a problem before anything is late: whenever something of its own is due."""
 MARKS_READ = 5000
+TRIED = 3
+"""What cannot be handled so often is a problem."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ def open_problems(session: Session, *, now: datetime) -> list[Problem]:
         *_waiting(session, now=now),
         *_stopped_pools(session, now=now),
         *_full_queue(session, now=now),
+        *_set_aside(session),
     ]
     marks = {mark.key: mark for mark in session.scalars(select(ProblemMark).limit(MARKS_READ))}
     marked = [replace(each, mark=_holds(marks.get(each.key), each, now=now)) for each in found]
@@ -157,6 +160,21 @@ def _refused(session: Session) -> list[Problem]:
         Problem(ProblemKind.NOT_DEPLOYED, row.id, row.name, row.updated_at, row.updated_at, 1, row.sync_error)
         for row in session.execute(query)
     ]
+
+
+def _set_aside(session: Session) -> list[Problem]:
+    """What the reconciler cannot handle, by the task that it is about."""
+    query = select(SetAside, Task.name).outerjoin(Task, Task.id == SetAside.task_id)
+    query = (
+        query.where(SetAside.times >= TRIED, Task.deleted_at.is_(None)).order_by(SetAside.last_at.desc()).limit(MOST)
+    )
+    found: dict[str, Problem] = {}
+    for row, name in session.execute(query):
+        task_id = row.task_id if name is not None else None
+        about = name or f"{row.what} {row.key}"
+        one = Problem(ProblemKind.SET_ASIDE, task_id, about, row.since, row.last_at, row.times, row.reason)
+        found.setdefault(one.key, one)
+    return list(found.values())
 
 
 def _not_run(session: Session, outcome: Outcome, kind: ProblemKind, cause: str, *, now: datetime) -> list[Problem]:

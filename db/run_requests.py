@@ -1,22 +1,25 @@
 """Runs besides the schedule: asked for at a door, or because a machine died; made in Prefect by the reconciler."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
-from db import audit, due_times, runs
+from db import audit, due_times, runs, stored
 from db.errors import RunIsOver, RunNotFound, TaskIsDeleted, TaskNotFound
 from db.notifications import Topic, notify, of
 from db.runs import Ending, RunKey
 from db.specs import AnyTask, as_document, parse_task
 from db.states import WAITING_STATES, RunState, Trigger
 from db.tables import Run, RunRequest, Task, TaskStatus
+
+ODD = timedelta(minutes=5)
+"""A clock that is further off was set."""
 
 
 def request_run(
@@ -35,6 +38,7 @@ def request_run(
         raise TaskNotFound(task_id)
     if task.deleted_at is not None:
         raise TaskIsDeleted(task.name)
+    stored.sound(task.spec)
     request = RunRequest(
         id=uuid4(),
         task_id=task_id,
@@ -72,24 +76,36 @@ class OpenRequest:
     deployment_id: UUID | None
     changed: AnyTask | None = None
     """The task as this run is to be, where it is a test."""
+    broken: str | None = None
+    """Why that cannot be told."""
 
 
-def open_requests(session: Session, *, now: datetime, limit: int = 200) -> Sequence[OpenRequest]:
-    """The requests that need a run now, longest waiting first."""
+def open_requests(
+    session: Session, *, now: datetime, limit: int = 200, besides: Collection[UUID] = ()
+) -> Sequence[OpenRequest]:
+    """The requests that need a run now, longest waiting first; after them those of tasks that are not deployed yet."""
+    # What was asked for in the future was asked for while the clock was ahead.
+    is_time = or_(RunRequest.not_before <= now, RunRequest.requested_at > now + ODD)
     asked = (RunRequest.id, RunRequest.due_at, RunRequest.trigger, RunRequest.attempt, RunRequest.rerun_of)
     rows = session.execute(
         select(*asked, Task.id, Task.name, Task.version, TaskStatus.deployment_id, RunRequest.action, Task.spec)
         .join(Task, Task.id == RunRequest.task_id)
         .join(TaskStatus, TaskStatus.task_id == Task.id)
-        .where(RunRequest.run_id.is_(None), RunRequest.refused.is_(None), RunRequest.not_before <= now)
-        .order_by(RunRequest.not_before)
+        .where(RunRequest.run_id.is_(None), RunRequest.refused.is_(None), is_time)
+        .where(RunRequest.id.not_in(besides))
+        .order_by(TaskStatus.deployment_id.is_(None), RunRequest.not_before)
         .limit(limit)
     )
     return [_open(OpenRequest(*row[:-2]), action=row.action, spec=row.spec) for row in rows]
 
 
 def _open(request: OpenRequest, *, action: dict[str, Any] | None, spec: dict[str, Any]) -> OpenRequest:
-    return request if action is None else replace(request, changed=_changed(spec, action))
+    if action is None:
+        return request
+    try:
+        return replace(request, changed=_changed(spec, action))
+    except Exception as error:  # noqa: BLE001 - whatever is stored there
+        return replace(request, broken=stored.why(error))
 
 
 def refuse_open(session: Session, task_id: UUID, *, why: str, now: datetime) -> None:

@@ -9,8 +9,8 @@ from uuid import UUID
 from sqlalchemy import literal, select, tuple_
 from sqlalchemy.orm import Session
 
-from db import chains
-from db.specs import AnyTask, parse_task
+from db import chains, stored
+from db.specs import AnyTask
 from db.states import Trigger
 from db.tables import DueTime, Revision, Run, RunRequest
 
@@ -64,7 +64,8 @@ def _executed(session: Session, run: Run) -> AnyTask | None:
     revision = session.get(Revision, (run.task_id, run.task_version))
     if revision is None:
         return None
-    return parse_task(revision.spec | _own_action(session, run))
+    found = stored.read(revision.spec | _own_action(session, run), name=run.task_name)
+    return found.task if found.broken is None else None
 
 
 def _own_action(session: Session, run: Run) -> dict[str, Any]:

@@ -304,9 +304,11 @@ def recent_runs(session: Session, task_ids: Sequence[UUID], *, count: int) -> di
     return found
 
 
-def open_runs(session: Session, *, limit: int = 5000) -> Sequence[Run]:
-    """The runs that have not ended."""
-    return session.scalars(select(Run).where(Run.ended_at.is_(None)).order_by(Run.due_at).limit(limit)).all()
+def to_cancel(session: Session, *, besides: Collection[UUID] = (), limit: int = 1000) -> Sequence[Run]:
+    """The runs that somebody wants cancelled and no worker of ours holds."""
+    wanted = (Run.ended_at.is_(None), Run.cancel_requested_at.is_not(None), Run.worker_id.is_(None))
+    query = select(Run).where(*wanted, Run.id.not_in(besides))
+    return session.scalars(query.order_by(Run.due_at).limit(limit)).all()
 
 
 def cancel_requested_of(session: Session, worker_id: UUID) -> Sequence[UUID]:
@@ -317,19 +319,29 @@ def cancel_requested_of(session: Session, worker_id: UUID) -> Sequence[UUID]:
     return session.scalars(query).all()
 
 
-def lost_runs(session: Session) -> list[tuple[Run, Worker]]:
+def lost_runs(session: Session, *, besides: Collection[UUID] = ()) -> list[tuple[Run, Worker]]:
     """The runs whose worker has stopped without ending them, and the worker."""
-    query = select(Run, Worker).join(Worker, Worker.id == Run.worker_id)
+    query = select(Run, Worker).join(Worker, Worker.id == Run.worker_id).where(Run.id.not_in(besides))
     rows = session.execute(query.where(Run.ended_at.is_(None), Worker.stopped_at.is_not(None)).limit(1000))
     return [(row.Run, row.Worker) for row in rows]
 
 
 def unreported(
-    session: Session, *, besides: Collection[UUID] = (), before: datetime | None = None, limit: int = 200
+    session: Session,
+    *,
+    besides: Collection[UUID] = (),
+    before: datetime | None = None,
+    without: Collection[UUID] = (),
+    limit: int = 200,
 ) -> Sequence[Run]:
-    """The runs whose state Prefect has not been told, without those of some workers that were due since an instant."""
+    """The runs whose state Prefect has not been told, without those of some workers that were due since an instant.
+
+    Nor are there those whose ids are `without`.
+    """
     theirs = in_rows(Run.worker_id, besides) & Run.worker_id.is_not(None)
-    query = select(Run).where(~Run.reported, ~theirs if before is None else (Run.due_at < before) | ~theirs)
+    query = select(Run).where(
+        ~Run.reported, Run.id.not_in(without), ~theirs if before is None else (Run.due_at < before) | ~theirs
+    )
     return session.scalars(query.order_by(Run.due_at).limit(limit)).all()
 
 

@@ -33,6 +33,7 @@ from db.states import After, Backoff, Kind, Misfire, OnCrash, Overlap
 from db.values import MAX_SECONDS, Instant, Name, Seconds, Strict, Tag, without_nul
 
 MAX_TAGS = 50
+MAX_ZONE = 100
 MAX_UPSTREAM = 50
 MAX_CALENDARS = 10
 TASK_LABEL = "duetime.task"
@@ -56,7 +57,7 @@ class CronSchedule(Strict):
     kind: Literal["cron"] = "cron"
     cron: Annotated[str, Field(min_length=1, max_length=MAX_CRON), AfterValidator(without_nul)]
     """Five fields, or six with seconds last, or an alias such as `@daily`."""
-    timezone: Annotated[str, Field(max_length=100), AfterValidator(without_nul)] = "UTC"
+    timezone: Annotated[str, Field(max_length=MAX_ZONE), AfterValidator(without_nul)] = "UTC"
     calendars: Annotated[
         list[Name], AfterValidator(_distinct), Field(max_length=MAX_CALENDARS, exclude_if=_is_empty)
     ] = []

@@ -156,6 +156,8 @@ class ProblemKind(StrEnum):
     WAITING = "waiting"
     POOL = "pool"
     """Nothing takes runs of a work pool."""
+    SET_ASIDE = "set_aside"
+    """The reconciler cannot handle it, and goes on with the rest."""
     NOTIFICATIONS = "notifications"
     """PostgreSQL's queue of notifications fills."""
 

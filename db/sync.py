@@ -9,8 +9,9 @@ from uuid import UUID
 from sqlalchemy import case, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
+from db import stored
 from db.notifications import Topic, notify, of
-from db.specs import AnyTask, parse_task
+from db.specs import AnyTask
 from db.states import Outcome
 from db.tables import DueTime, Task, TaskStatus
 
@@ -31,13 +32,15 @@ class Desired:
     applied: dict[str, Any] | None
     updated_at: datetime
     sync_error: str | None
+    broken: str | None = None
+    """Why the task cannot be read; then `task` only stands in for it."""
 
 
 def _desired() -> Any:
     return select(Task, TaskStatus).join(TaskStatus, TaskStatus.task_id == Task.id).order_by(Task.updated_at)
 
 
-def unsynced(session: Session, *, limit: int = 100) -> list[Desired]:
+def unsynced(session: Session, *, limit: int = 100, besides: Collection[UUID] = ()) -> list[Desired]:
     """The tasks whose version Prefect has not seen and has not refused, most urgent first.
 
     Edits of tasks that Prefect has, the newest first, take turns with new tasks, first what is due soon and then what
@@ -58,7 +61,7 @@ def unsynced(session: Session, *, limit: int = 100) -> list[Desired]:
         select(Task.id, weighed.label("turn"), lane.label("lane"))
         .join(TaskStatus, TaskStatus.task_id == Task.id)
         .outerjoin(due, due.c.task_id == Task.id)
-        .where(~TaskStatus.synced, TaskStatus.sync_error.is_(None))
+        .where(~TaskStatus.synced, TaskStatus.sync_error.is_(None), Task.id.not_in(besides))
         .order_by("turn", "lane")
         .limit(limit)
         .subquery()
@@ -87,16 +90,18 @@ def some(session: Session, task_ids: Collection[UUID]) -> list[Desired]:
 
 def _read(row: Any) -> Desired:
     task, status = row.Task, row.TaskStatus
+    found = stored.read(task.spec, name=task.name)
     return Desired(
         task_id=task.id,
         version=task.version,
-        task=parse_task(task.spec),
+        task=found.task,
         deleted=task.deleted_at is not None,
         deployment_id=status.deployment_id,
         synced_version=status.synced_version,
         applied=status.applied,
         updated_at=task.updated_at,
         sync_error=status.sync_error,
+        broken=found.broken,
     )
 
 

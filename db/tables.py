@@ -396,6 +396,24 @@ class LoopFailure(Base):
     last_at: Mapped[datetime]
 
 
+class SetAside(Base):
+    """What the reconciler could not handle, while it goes on with the rest. Written by db.set_aside only."""
+
+    __tablename__ = "set_aside"
+    __table_args__ = (Index("set_aside_of_task", "task_id"),)
+
+    what: Mapped[str] = mapped_column(primary_key=True)
+    """Its kind: a task, a due time, a run that was asked for."""
+    key: Mapped[str] = mapped_column(primary_key=True)
+    task_id: Mapped[UUID | None]
+    """Whose it is, where it is a task's; a task may be gone."""
+    reason: Mapped[str]
+    times: Mapped[int]
+    """How often it was tried."""
+    since: Mapped[datetime]
+    last_at: Mapped[datetime]
+
+
 class AuditEntry(Base):
     """Who did what, when. Appended to, never changed."""
 

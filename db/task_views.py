@@ -1,5 +1,6 @@
 """Tasks as they are shown: one with what is known of it, and pages of them."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,14 +26,16 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from db import due_times, runs
+from db import due_times, runs, stored
 from db.arrays import in_rows
 from db.errors import BadCursor, TaskNotFound
 from db.pages import Page, decode_cursor, encode_cursor
 from db.plans import plan_for_values
-from db.specs import AnyTask, parse_task
+from db.specs import AnyTask
 from db.states import ACTIVE_STATES, Kind, RunState
 from db.tables import Run, Task, TaskStatus, TaskTag
+
+log = logging.getLogger(__name__)
 
 # As the index has it: with the word as a parameter PostgreSQL would not know it again.
 _TAGS: ColumnClause[Any] = literal_column("tasks.spec -> 'tags'", JSONB)
@@ -60,6 +63,19 @@ class TaskView:
     deployment_id: UUID | None
     next_due_at: datetime | None
     last_run: Run | None
+    broken: str | None = None
+    """Why it cannot be read; then `spec` has what can be read of it, and is not to be saved."""
+    document: Any = None
+    """As it is stored."""
+
+    @property
+    def sound(self) -> AnyTask:
+        """The task, for whoever goes on to save what it says.
+
+        Raises:
+            InvalidTask: it is broken.
+        """
+        return self.spec if self.broken is None else stored.sound(self.document)
 
     @property
     def deployed(self) -> bool:
@@ -232,8 +248,9 @@ def names(session: Session) -> Sequence[str]:
 
 
 def get_specs(session: Session, task_ids: Sequence[UUID]) -> list[AnyTask]:
-    """What is asked for of these tasks, without those that are gone."""
-    return [parse_task(spec) for spec in session.scalars(select(Task.spec).where(in_rows(Task.id, task_ids)))]
+    """What is asked for of these tasks, without those that are gone or broken."""
+    found = map(stored.read, session.scalars(select(Task.spec).where(in_rows(Task.id, task_ids))))
+    return [one.task for one in found if one.broken is None]
 
 
 def _found(
@@ -298,12 +315,12 @@ def _last_runs(rows: Sequence[Any]) -> list[tuple[UUID, datetime]]:
 
 
 def _view(task: Task, status: TaskStatus, last_runs: dict[UUID, Run], *, now: datetime) -> TaskView:
-    spec = parse_task(task.spec)
-    dormant = task.deleted_at is not None or spec.paused
+    found = stored.read(task.spec, name=task.name)
+    dormant = task.deleted_at is not None or found.task.paused or found.broken is not None
     return TaskView(
         id=task.id,
         version=task.version,
-        spec=spec,
+        spec=found.task,
         pause_reason=task.pause_reason,
         paused_until=task.paused_until,
         created_at=task.created_at,
@@ -312,6 +329,17 @@ def _view(task: Task, status: TaskStatus, last_runs: dict[UUID, Run], *, now: da
         synced_version=status.synced_version,
         sync_error=status.sync_error,
         deployment_id=status.deployment_id,
-        next_due_at=None if dormant else due_times.first_after(spec, now=now),
+        next_due_at=None if dormant else _next_due(found.task, now=now),
         last_run=last_runs.get(status.last_run_id) if status.last_run_id else None,
+        broken=found.broken,
+        document=task.spec,
     )
+
+
+def _next_due(spec: AnyTask, *, now: datetime) -> datetime | None:
+    """A list is not kept from being shown by one schedule that cannot be evaluated."""
+    try:
+        return due_times.first_after(spec, now=now)
+    except Exception:
+        log.exception("When a task is due next cannot be told")
+        return None

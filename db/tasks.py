@@ -10,16 +10,16 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from db import audit, calendars, chains, due_times, revisions, run_requests, runs
+from db import audit, calendars, chains, due_times, revisions, run_requests, runs, stored
 from db.closures import Entries
 from db.errors import StaleVersion, TaskIsDeleted, TaskIsNotDeleted, TaskNameTaken, TaskNotFound
 from db.notifications import Topic, notify, of
 from db.revisions import Change
-from db.specs import AnyTask, FieldError, InvalidTask, as_document, check_against_clock, parse_task
+from db.specs import AnyTask, FieldError, InvalidTask, as_document, check_against_clock
 from db.states import WAITING_STATES, Missed
 from db.tables import Revision, Task, TaskStatus
 
@@ -72,7 +72,7 @@ def rollback_task(session: Session, task_id: UUID, *, version: int, actor: str, 
     if earlier is None:
         message = f"There is no such version. The task has versions 1 to {task.version}."
         raise InvalidTask([FieldError(field="version", message=message)])
-    spec = parse_task({**earlier.spec, "paused": task.spec["paused"]})
+    spec = stored.sound({**earlier.spec, "paused": task.paused})
     _replace(session, task, spec, actor=actor, now=now, details={"rolled_back_to": version})
 
 
@@ -88,7 +88,8 @@ def _replace(
 ) -> None:
     """`calendar` is the name of the one that changed, where nobody changed the task: its end may have passed."""
     spec = calendars.followed_by(session, spec)
-    rescheduled = _rescheduled(parse_task(task.spec), spec)
+    before = stored.read(task.spec)
+    rescheduled = before.broken is not None or _rescheduled(before.task, spec)
     if rescheduled and calendar is None:
         check_against_clock(spec, now=now)
     chains.check(session, spec, task_id=task.id)
@@ -96,7 +97,7 @@ def _replace(
     due_times.complete(session, task, now=now)
     if not spec.paused:
         _end_pause(session, task, now=now)
-    _apply(session, task, spec, now=now)
+    _apply(session, task, as_document(spec), now=now)
     if rescheduled:
         due_times.rewrite(session, task.id, spec, version=task.version, now=now, catch_past=True)
     details = details if calendar is None else {"calendar": calendar}
@@ -116,8 +117,10 @@ def change_calendar(
     task_ids = session.scalars(followers).all()
     for task_id in task_ids:
         task = _lock(session, task_id)
-        if task.deleted_at is None:
-            _replace(session, task, parse_task(task.spec), actor=actor, now=now, calendar=name)
+        found = stored.read(task.spec)
+        # One that is broken gets what its calendars say when somebody mends it.
+        if task.deleted_at is None and found.broken is None:
+            _replace(session, task, found.task, actor=actor, now=now, calendar=name)
     return len(task_ids)
 
 
@@ -131,7 +134,7 @@ def pause_task(
     """
     task = _lock_live(session, task_id)
     now = _moment(session, task, now=now)
-    _apply(session, task, _with_paused(task, paused=True), now=now)
+    _apply(session, task, {**task.spec, "paused": True}, now=now)
     task.pause_reason, task.paused_until = reason or None, until
     details = {"reason": reason, "until": until.isoformat() if until else None}
     _record(session, task, change=Change.PAUSED, actor=actor, now=now, details=details)
@@ -144,14 +147,21 @@ def resume_task(session: Session, task_id: UUID, *, missed: Missed = Missed.NONE
         TaskNotFound, TaskIsDeleted.
     """
     task = _lock_live(session, task_id)
-    if not task.spec["paused"]:
+    if not task.paused:
         return
     now = _moment(session, task, now=now)
     due_times.complete(session, task, now=now)
     _end_pause(session, task, now=now)
     due_times.reopen(session, task.id, paused_at=revisions.paused_since(session, task.id), missed=missed)
-    _apply(session, task, _with_paused(task, paused=False), now=now)
+    _apply(session, task, {**task.spec, "paused": False}, now=now)
     _record(session, task, change=Change.RESUMED, actor=actor, now=now, details={"missed": missed})
+
+
+def resume_if_over(session: Session, task_id: UUID, *, actor: str, now: datetime) -> None:
+    """Resumes the task, if its pause is over and nobody else has changed that."""
+    task = session.scalar(select(Task).where(Task.id == task_id, *_is_over(now)).with_for_update(key_share=True))
+    if task is not None:
+        resume_task(session, task_id, actor=actor, now=now)
 
 
 def delete_task(session: Session, task_id: UUID, *, actor: str, now: datetime) -> None:
@@ -180,13 +190,17 @@ def restore_task(session: Session, task_id: UUID, *, actor: str, now: datetime) 
     """
     task = _lock(session, task_id)
     if task.deleted_at is None:
-        raise TaskIsNotDeleted(task.spec["name"])
+        raise TaskIsNotDeleted(task.name)
     now = _moment(session, task, now=now)
-    spec = calendars.followed_by(session, parse_task(task.spec))
-    chains.check(session, spec, task_id=task.id)
+    found = stored.read(task.spec)
     task.deleted_at = None
-    _apply(session, task, spec, now=now)
-    due_times.rewrite(session, task.id, spec, version=task.version, now=now, catch_past=False)
+    if found.broken is not None:  # it cannot be mended in the trash
+        _apply(session, task, task.spec, now=now)
+    else:
+        spec = calendars.followed_by(session, found.task)
+        chains.check(session, spec, task_id=task.id)
+        _apply(session, task, as_document(spec), now=now)
+        due_times.rewrite(session, task.id, spec, version=task.version, now=now, catch_past=False)
     _record(session, task, change=Change.RESTORED, actor=actor, now=now)
 
 
@@ -211,7 +225,7 @@ def _lock(session: Session, task_id: UUID) -> Task:
 def _lock_live(session: Session, task_id: UUID) -> Task:
     task = _lock(session, task_id)
     if task.deleted_at is not None:
-        raise TaskIsDeleted(task.spec["name"])
+        raise TaskIsDeleted(task.name)
     return task
 
 
@@ -223,21 +237,21 @@ def _moment(session: Session, task: Task, *, now: datetime) -> datetime:
     return max(now, task.updated_at, due_times.newest_claimed(session, task.id, after=now) or now)
 
 
-def _apply(session: Session, task: Task, spec: AnyTask, *, now: datetime) -> None:
-    task.spec = as_document(spec)
+def _apply(session: Session, task: Task, document: dict[str, Any], *, now: datetime) -> None:
+    task.spec = document
     _next_version(session, task, now=now)
 
 
 def _next_version(session: Session, task: Task, *, now: datetime) -> None:
     task.version, task.updated_at = task.version + 1, now
-    _flush(session, task.spec["name"])
+    _flush(session, task.spec.get("name", task.name))
     status = update(TaskStatus).where(TaskStatus.task_id == task.id)
     session.execute(status.values(wanted_version=task.version))
 
 
 def _end_pause(session: Session, task: Task, *, now: datetime) -> None:
     """What passed during the pause stays skipped; the due times from its end on are due."""
-    if task.spec["paused"]:
+    if task.paused:
         due_times.skip_paused(session, task.id, before=min(now, task.paused_until or now), now=now)
     task.pause_reason = task.paused_until = None
 
@@ -250,10 +264,6 @@ def _flush(session: Session, name: str) -> None:
         if diagnostics is not None and diagnostics.constraint_name == "tasks_name_taken":
             raise TaskNameTaken(name) from None
         raise
-
-
-def _with_paused(task: Task, *, paused: bool) -> AnyTask:
-    return parse_task({**task.spec, "paused": paused})
 
 
 def _rescheduled(before: AnyTask, after: AnyTask) -> bool:
@@ -287,6 +297,8 @@ def tags_of(session: Session, task_id: UUID) -> Sequence[str]:
 
 def due_to_resume(session: Session, *, now: datetime) -> Sequence[UUID]:
     """The tasks whose pause is over."""
-    return session.scalars(
-        select(Task.id).where(Task.paused, Task.paused_until <= now, Task.deleted_at.is_(None))
-    ).all()
+    return session.scalars(select(Task.id).where(*_is_over(now))).all()
+
+
+def _is_over(now: datetime) -> tuple[ColumnElement[bool], ...]:
+    return Task.paused.is_(True), Task.paused_until <= now, Task.deleted_at.is_(None)

@@ -1,9 +1,10 @@
 """Trials: what a form holds, run once before it is saved, as a task of its own that then goes into the trash."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
-from sqlalchemy import exists, or_, select
+from sqlalchemy import delete, exists, or_, select
 from sqlalchemy.orm import Session
 
 from db import audit, run_requests, tasks
@@ -32,18 +33,21 @@ def begin(session: Session, spec: AnyTask, *, actor: str, now: datetime) -> UUID
     return run_requests.request_run(session, task_id, action={}, actor=actor, now=now)
 
 
-def end_those_over(session: Session, *, now: datetime) -> int:
-    """Moves those into the trash that have nothing left to do, or that nobody ran in time; how many that were."""
+def over(session: Session, *, now: datetime) -> Sequence[UUID]:
+    """The tasks of those that have nothing left to do, or that nobody ran in time."""
     goes_on = exists().where(Run.task_id == Trial.task_id, Run.state.in_(ACTIVE_STATES))
     is_asked_for = exists().where(
         RunRequest.task_id == Trial.task_id, RunRequest.run_id.is_(None), RunRequest.refused.is_(None)
     )
     waits = or_(is_asked_for, exists().where(Run.task_id == Trial.task_id, Run.state.in_(WAITING_STATES)))
     is_over = or_(~waits, Task.created_at <= now - WAITS_AT_MOST)
-    over = select(Trial, Task).join(Task, Task.id == Trial.task_id).where(~goes_on, is_over)
-    found = session.execute(over.with_for_update(of=Trial, skip_locked=True)).all()
-    for trial, task in found:
-        if task.deleted_at is None:
-            tasks.delete_task(session, task.id, actor=audit.SYSTEM, now=now)
-        session.delete(trial)
-    return len(found)
+    found = select(Trial.task_id).join(Task, Task.id == Trial.task_id).where(~goes_on, is_over)
+    return session.scalars(found).all()
+
+
+def end(session: Session, task_id: UUID, *, now: datetime) -> None:
+    """Moves the trial into the trash."""
+    task = session.get_one(Task, task_id)
+    if task.deleted_at is None:
+        tasks.delete_task(session, task_id, actor=audit.SYSTEM, now=now)
+    session.execute(delete(Trial).where(Trial.task_id == task_id))

@@ -1,8 +1,9 @@
 """The values that fields of a task are made of, each with its limits."""
 
 import json
-import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
@@ -11,8 +12,10 @@ from pydantic_core import PydanticCustomError
 MAX_NAME = 200
 MAX_JSON = 256 * 1024
 MAX_SECONDS = 366 * 24 * 3600
-
-_ESCAPED_NUL = re.compile(r"(?<!\\)(\\\\)*\\u0000")
+MAX_DEPTH = 200
+"""Of JSON: Prefect writes no more than 254 levels, of which some are its own."""
+SMALLEST, LARGEST = -(2**63), 2**64 - 1
+"""The integers that Prefect can write, in 64 bits."""
 
 
 def _printable(value: str) -> str:
@@ -39,16 +42,40 @@ def without_nul(value: str) -> str:
 
 
 def within_json_size(value: Any) -> Any:
-    try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-        size = len(text.encode())
-    except (ValueError, RecursionError):
-        raise PydanticCustomError("json", "Must be JSON: finite numbers, valid text, not nested deeply.") from None
-    if size > MAX_JSON:
+    """JSON that every part of the system can carry: as large, as deep, with such numbers and texts."""
+    _check_carried(value)
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    if len(text.encode()) > MAX_JSON:
         raise PydanticCustomError("too_long", "Must not be larger than 256 KiB as JSON.")
-    if _ESCAPED_NUL.search(text):
-        raise PydanticCustomError("nul", "Must not contain the NUL character.")
     return value
+
+
+def _check_carried(value: Any) -> None:
+    """Level by level, because a value may be nested more deeply than functions may call each other."""
+    level, depth = [value], 0
+    while level:
+        if depth > MAX_DEPTH:
+            raise PydanticCustomError(
+                "too_deep", "Must not be nested more than {levels} levels deep.", {"levels": MAX_DEPTH}
+            )
+        for one in level:
+            _check_scalar(one)
+        level, depth = [inner for one in level for inner in _within(one)], depth + 1
+
+
+def _within(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return (*value, *value.values())
+    return value if isinstance(value, list | tuple) else ()
+
+
+def _check_scalar(value: Any) -> None:
+    if isinstance(value, str):
+        without_nul(value)
+    elif isinstance(value, int) and not SMALLEST <= value <= LARGEST:
+        raise PydanticCustomError("too_large", "Integers must fit into 64 bits: write larger ones as text.")
+    elif isinstance(value, float) and not isfinite(value):
+        raise PydanticCustomError("not_finite", "Numbers must be finite.")
 
 
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME), AfterValidator(without_nul), AfterValidator(_printable)]

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from db import audit, sync, tasks
 from db.engine import Catalogue
-from db.errors import CatalogueError, CatalogueUnavailable
+from db.errors import CatalogueError
 from db.specs import InvalidTask
 from db.sync import Desired
 from reconciler.clock import now
@@ -51,8 +51,16 @@ def adopt_deletion(catalogue: Catalogue, prefect: Prefect, desired: Desired) -> 
         sync.record_synced(session, desired.task_id, version=desired.version + 1, deployment_id=None, applied=None)
 
 
+class CannotBeShown(CatalogueError):
+    """A deployment cannot be said as a task; the message says why."""
+
+
 def adopt(catalogue: Catalogue, deployment: dict[str, Any], flow: str) -> int:
-    """A deployment that somebody else made becomes a task. Served flows, which have no work pool, stay theirs alone."""
+    """A deployment that somebody else made becomes a task. Served flows, which have no work pool, stay theirs alone.
+
+    Raises:
+        CannotBeShown.
+    """
     if not deployment["work_pool_name"] or not deployment["entrypoint"]:
         return 0
     seen = observed(deployment, flow)
@@ -65,11 +73,8 @@ def adopt(catalogue: Catalogue, deployment: dict[str, Any], flow: str) -> int:
             task_id = tasks.create_task(session, task, actor=audit.PREFECT, now=now())
             applied = applied_document(task, seen, schedule_id=schedule_id(deployment))
             sync.record_synced(session, task_id, version=1, deployment_id=UUID(deployment["id"]), applied=applied)
-    except (InvalidTask, CatalogueError) as error:
-        if isinstance(error, CatalogueUnavailable):
-            raise
-        log.warning("Deployment %s/%s cannot be shown as a task: %s", flow, deployment["name"], error)
-        return 0
+    except InvalidTask as error:
+        raise CannotBeShown(f"Deployment {flow}/{deployment['name']} cannot be shown as a task: {error}") from error
     log.info("Deployment %s/%s is shown as task %s now", flow, deployment["name"], name)
     return 1
 

@@ -1,9 +1,9 @@
 """The comparison of everything: every task with every deployment, both ways, a slice at a time."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 from uuid import UUID
@@ -11,11 +11,14 @@ from uuid import UUID
 from db import audit, run_requests, sync
 from db.engine import Catalogue
 from db.specs import TASK_LABEL
+from db.sync import Desired
 from reconciler.adoption import adopt
+from reconciler.aside import Aside
 from reconciler.clock import now
+from reconciler.flow_run import NOT_AS_EXPECTED
 from reconciler.place import Place
 from reconciler.prefect import MARKER, PAGE, Prefect
-from reconciler.tasks import act
+from reconciler.tasks import act, act_on
 
 log = logging.getLogger(__name__)
 
@@ -27,41 +30,92 @@ TASKS_AT_ONCE = 10
 
 def reconcile_everything(catalogue: Catalogue, prefect: Prefect) -> int:
     """Compares every task with every deployment, both ways. Returns the actions applied; 0 means agreement."""
-    return sum(compare(catalogue, prefect))
+    comparison = Comparison(catalogue, prefect)
+    while comparison.step():
+        pass
+    return comparison.applied
 
 
-def compare(catalogue: Catalogue, prefect: Prefect) -> Iterator[int]:
-    """Compares everything, a slice at a time, and yields the actions applied after each.
+@dataclass(slots=True)
+class Comparison:
+    """The comparison of everything, made a slice at a time and then begun anew.
 
-    What was read of Prefect is never kept from one slice to the next: it may be another one by then.
+    What was read of Prefect is never kept from one slice to the next: it may be another one by then. A slice in which
+    somebody does not answer is made again.
     """
-    _notice_another_database(catalogue, prefect)
-    seen: set[UUID] = set()
-    listed = prefect.deployments()
-    while found := list(islice(listed, DEPLOYMENTS_AT_ONCE)):
-        seen |= {UUID(one["id"]) for one in found}
-        yield _compare_deployments(catalogue, prefect, found)
-    with catalogue.transaction() as session:
-        rest = sync.not_among(session, seen)
-    for start in range(0, len(rest), TASKS_AT_ONCE):
-        yield _compare_tasks(catalogue, prefect, rest[start : start + TASKS_AT_ONCE])
 
+    catalogue: Catalogue
+    prefect: Prefect
+    tasks: Aside = field(default_factory=lambda: Aside("tasks in Prefect"))
+    deployments: Aside = field(default_factory=lambda: Aside("deployments"))
+    applied: int = 0
+    """The actions so far."""
+    _seen: set[UUID] = field(default_factory=set)
+    _offset: int = 0
+    _rest: list[UUID] | None = None
+    """The tasks whose deployments were not listed, once all are."""
 
-def _compare_deployments(catalogue: Catalogue, prefect: Prefect, found: Sequence[dict[str, Any]]) -> int:
-    deployments = {UUID(one["id"]): one for one in found}
-    flows = prefect.flow_names({UUID(one["flow_id"]) for one in found})
-    with catalogue.transaction() as session:
-        wanted = sync.of_deployments(session, set(deployments))
-        labelled = _labels(found)
-        ours = {str(desired.task_id) for desired in sync.some(session, labelled)} if labelled else set()
-    place, applied = Place(prefect, list(wanted.values())), 0
-    for deployment_id, deployment in deployments.items():
-        flow = flows.get(UUID(deployment["flow_id"]))
-        if deployment_id in wanted:
-            applied += act(catalogue, place, wanted[deployment_id], deployment, flow=flow)
-        elif flow is not None and (deployment.get("labels") or {}).get(TASK_LABEL) not in ours:
-            applied += adopt(catalogue, deployment, flow)
-    return applied
+    def step(self) -> bool:
+        """Compares one slice; whether there are more."""
+        if self._rest is None:
+            self._compare_a_page()
+            return True
+        some = self._rest[:TASKS_AT_ONCE]
+        self._compare_tasks(some)
+        self._rest = self._rest[TASKS_AT_ONCE:]
+        if self._rest:
+            return True
+        self._seen, self._offset, self._rest = set(), 0, None
+        return False
+
+    def _compare_a_page(self) -> None:
+        if self._offset == 0:
+            _notice_another_database(self.catalogue, self.prefect)
+        found = list(islice(self.prefect.deployments(offset=self._offset), DEPLOYMENTS_AT_ONCE))
+        known = dict(self._identified(found))
+        self._seen |= known.keys()
+        self._compare_deployments(known)
+        self._offset += len(found)
+        if len(found) < DEPLOYMENTS_AT_ONCE:
+            with self.catalogue.transaction() as session:
+                self._rest = sync.not_among(session, self._seen)
+
+    def _identified(self, found: Iterable[dict[str, Any]]) -> Iterator[tuple[UUID, dict[str, Any]]]:
+        for one in found:
+            try:
+                UUID(one["flow_id"])
+                yield UUID(one["id"]), one
+            except NOT_AS_EXPECTED as error:
+                self.deployments.note(one.get("id"), error)
+
+    def _compare_deployments(self, deployments: Mapping[UUID, dict[str, Any]]) -> None:
+        found = list(deployments.values())
+        flows = self.prefect.flow_names({UUID(one["flow_id"]) for one in found})
+        with self.catalogue.transaction() as session:
+            wanted = sync.of_deployments(session, set(deployments))
+            labelled = _labels(found)
+            ours = {str(desired.task_id) for desired in sync.some(session, labelled)} if labelled else set()
+        place = Place(self.prefect, list(wanted.values()))
+        for deployment_id, deployment in self.deployments.ready(deployments.items(), lambda one: one[0]):
+            flow, desired = flows.get(UUID(deployment["flow_id"])), wanted.get(deployment_id)
+            if desired is not None:
+                self._act(place, desired, deployment, flow)
+            elif flow is not None and (deployment.get("labels") or {}).get(TASK_LABEL) not in ours:
+                with self.deployments.alone(deployment_id):
+                    self.applied += adopt(self.catalogue, deployment, flow)
+
+    def _act(self, place: Place, desired: Desired, deployment: dict[str, Any], flow: str | None) -> None:
+        if not self.tasks.waits(desired.task_id):
+            with self.tasks.alone(desired.task_id, task_id=desired.task_id):
+                self.applied += act_on(self.catalogue, place, desired, deployment, flow)
+
+    def _compare_tasks(self, task_ids: Sequence[UUID]) -> None:
+        """Those whose deployments were not listed: not made yet, made since, or gone."""
+        with self.catalogue.transaction() as session:
+            wanted = sync.some(session, task_ids)
+        place = Place(self.prefect, wanted)
+        for desired in self.tasks.ready(wanted, lambda one: one.task_id):
+            self.applied += act(self.catalogue, place, desired, self.tasks)
 
 
 def _labels(found: Sequence[dict[str, Any]]) -> set[UUID]:
@@ -71,34 +125,6 @@ def _labels(found: Sequence[dict[str, Any]]) -> set[UUID]:
         with suppress(ValueError, TypeError, AttributeError):
             said.add(UUID((one.get("labels") or {}).get(TASK_LABEL)))
     return said
-
-
-def _compare_tasks(catalogue: Catalogue, prefect: Prefect, task_ids: Sequence[UUID]) -> int:
-    """Those whose deployments were not listed: not made yet, made since, or gone."""
-    with catalogue.transaction() as session:
-        wanted = sync.some(session, task_ids)
-    place, applied = Place(prefect, wanted), 0
-    for desired in wanted:
-        deployment = prefect.deployment(desired.deployment_id) if desired.deployment_id else None
-        applied += act(catalogue, place, desired, deployment)
-    return applied
-
-
-@dataclass(slots=True)
-class Comparison:
-    """The comparison of everything, made a slice at a time and then begun anew."""
-
-    catalogue: Catalogue
-    prefect: Prefect
-    _going_on: Iterator[int] | None = None
-
-    def step(self) -> bool:
-        """Compares one slice; whether there are more. After an error it begins anew."""
-        going_on, self._going_on = self._going_on or compare(self.catalogue, self.prefect), None
-        if next(going_on, None) is None:
-            return False
-        self._going_on = going_on
-        return True
 
 
 def _notice_another_database(catalogue: Catalogue, prefect: Prefect) -> None:

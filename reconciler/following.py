@@ -6,6 +6,7 @@ from datetime import timedelta
 from db import heartbeats
 from db.engine import Catalogue
 from reconciler import due_times, runs
+from reconciler.aside import Asides
 from reconciler.clock import now
 from reconciler.lease import Lease
 from reconciler.prefect import Prefect
@@ -21,6 +22,7 @@ class Following:
     catalogue: Catalogue
     prefect: Prefect
     lease: Lease
+    asides: Asides
     _sight: Sight = field(init=False)
     _term: int = -1
 
@@ -31,7 +33,7 @@ class Following:
         scheduled = self._sight.upcoming(now=now())
         with self.catalogue.transaction() as session:
             heartbeats.beat(session, heartbeats.PREFECT, now=now())
-        due_times.serve(self.catalogue, self.prefect, scheduled, now=now())
+        due_times.serve(self.catalogue, self.prefect, scheduled, self.asides.of("due times"), now=now())
         due_times.clear(self.catalogue, self.prefect, scheduled, now=now())
         recent = self._sight.recent(since=now() - ENDED_WITHIN)
-        runs.observe(self.catalogue, [*scheduled, *recent], now=now())
+        runs.observe(self.catalogue, [*scheduled, *recent], self.asides.of("runs in Prefect"), now=now())

@@ -16,15 +16,17 @@ from db import (
     notification_queue,
     partitions,
     retention,
-    trials,
+    set_aside,
     workers,
 )
+from db import due_times as ledger
 from db.connections import Limits
 from db.engine import Catalogue
 from db.errors import CatalogueUnavailable
 from db.loop_failures import Reporter
 from db.notifications import Listener, Topic
 from reconciler import due_times, runs, tasks
+from reconciler.aside import Asides
 from reconciler.auditing import Auditor
 from reconciler.clock import now
 from reconciler.comparison import Comparison
@@ -58,6 +60,7 @@ class Reconciler:
     ping_url: str | None = None
     """Who is told every minute that all is well."""
     stopped: threading.Event = field(default_factory=threading.Event)
+    asides: Asides = field(default_factory=Asides)
     lease: Lease = field(init=False)
     passes: list[Pass] = field(init=False)
     _own: Catalogue = field(init=False)
@@ -83,8 +86,10 @@ class Reconciler:
         """Every pass: its name, after how many seconds it is made again, what it does, and what else holds of it."""
         catalogue, prefect = self.catalogue.checked(self.lease.must_hold), self.prefect
         patient = self._patient.checked(self.lease.must_hold)
-        following, comparison = Following(catalogue, prefect, self.lease), Comparison(catalogue, prefect)
-        auditor, deploying = Auditor(patient, self.ping_url), threading.Lock()
+        following = Following(catalogue, prefect, self.lease, self.asides)
+        comparison = Comparison(catalogue, prefect, self.asides.of("tasks in Prefect"), self.asides.of("deployments"))
+        auditor, deploying, aside = Auditor(patient, self.ping_url), threading.Lock(), self.asides.of
+        prefect.unreadable = aside("runs in Prefect").note
 
         def once(action: Callable[..., object]) -> Callable[[], object]:
             def in_a_transaction() -> object:
@@ -96,28 +101,34 @@ class Reconciler:
         follow = Pass("follow", 2, following.follow, budget_seconds=40)
 
         def deploy_changes() -> int:
-            applied = tasks.deploy_changes(catalogue, prefect)
+            applied = tasks.deploy_changes(catalogue, prefect, aside("tasks in Prefect"))
             if applied:
                 follow.hint()  # what was just created may be due in a moment
             return applied
 
         return [
             Pass("partitions", HOUR, once(partitions.ensure_partitions)),
-            Pass("resume", 1, lambda: tasks.resume_tasks(catalogue)),
-            Pass("write_ahead", 1, lambda: due_times.write_ahead(catalogue, now=now()), goes_on=True),
+            Pass("resume", 1, lambda: tasks.resume_tasks(catalogue, aside("pauses"))),
+            Pass("write_ahead", 1, lambda: due_times.write_ahead(catalogue, aside("tasks"), now=now()), goes_on=True),
             Pass("chains", 1, once(chains.follow)),
-            Pass("requested", 1, lambda: runs.make_requested(catalogue, prefect, now=now())),
-            Pass("cancelled", 1, lambda: runs.cancel_requested(catalogue, prefect, now=now())),
+            Pass("requested", 1, lambda: runs.make_requested(catalogue, prefect, aside("runs asked for"), now=now())),
+            Pass("cancelled", 1, lambda: runs.cancel_requested(catalogue, prefect, aside("runs to cancel"), now=now())),
             Pass("deploy", 1, deploy_changes, goes_on=True, alone=deploying),
             follow,
             Pass("everything", 5, comparison.step, share=EVERYTHING_AT_MOST, goes_on=True, alone=deploying),
             Pass("lost_workers", 5, lambda: self._declare_lost(catalogue)),
-            Pass("tell_prefect", 5, lambda: runs.tell_prefect(catalogue, prefect, now=now())),
-            Pass("trials", 5, once(trials.end_those_over)),
+            Pass(
+                "tell_prefect",
+                5,
+                lambda: runs.tell_prefect(catalogue, prefect, aside("runs to tell Prefect of"), now=now()),
+            ),
+            Pass("trials", 5, lambda: tasks.end_trials(catalogue, aside("trials"))),
             Pass("notifications", 10, once(notification_queue.watch)),
+            Pass("plan_anew", 60, once(ledger.plan_anew)),
             Pass("forget_events", 60, lambda: _forget_events(catalogue)),
             Pass("forget_answers", HOUR, once(idempotency.forget_old)),
             Pass("note_passes", 5, lambda: self._note_passes(catalogue)),
+            Pass("note_aside", 5, lambda: self._note_aside(catalogue)),
             Pass("audit", 60, auditor.audit, budget_seconds=180),
             Pass("housekeeping", 5, lambda: _keep_house(patient), budget_seconds=180, goes_on=True),
         ]
@@ -187,12 +198,18 @@ class Reconciler:
     def _declare_lost(self, catalogue: Catalogue) -> None:
         # A worker is not lost because nobody could beat: everybody gets the time to.
         if self.lease.steady_seconds > workers.LOST_AFTER.total_seconds():
-            declare_lost(catalogue, now=now())
+            declare_lost(catalogue, self.asides.of("lost runs"), now=now())
 
     def _note_passes(self, catalogue: Catalogue) -> None:
         made = {each.name: each.made_at.isoformat() for each in self.passes if each.made_at is not None}
         with catalogue.transaction() as session:
             heartbeats.beat(session, heartbeats.PASSES, now=now(), details=made)
+
+    def _note_aside(self, catalogue: Catalogue) -> None:
+        items = self.asides.news(self.lease.term)
+        if items is not None:
+            with catalogue.transaction() as session:
+                set_aside.write(session, items)
 
 
 def _forget_events(catalogue: Catalogue) -> None:

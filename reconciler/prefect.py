@@ -8,7 +8,6 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -20,6 +19,7 @@ from db.proxies import asked_directly
 from reconciler import answers
 from reconciler.answers import AnswerTooLarge, PrefectRefused, PrefectUnavailable, garbage, of_kind
 from reconciler.clock import counter
+from reconciler.flow_run import NOT_AS_EXPECTED, FlowRun
 from reconciler.transport import with_deadlines
 
 __all__ = ["FlowRun", "Prefect", "PrefectRefused", "PrefectUnavailable"]
@@ -32,58 +32,6 @@ PAGE = 200
 BULK = 50
 READS = ("/filter", "/count")
 """How the paths of POSTs end that change nothing."""
-STATE_TYPES = frozenset(
-    {"SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING", "COMPLETED", "FAILED", "CANCELLED", "CRASHED"}
-)
-NOT_AS_EXPECTED = (KeyError, IndexError, TypeError, ValueError, AttributeError)
-"""What comes of reading a document that is not made as Prefect makes them."""
-
-
-@dataclass(frozen=True, slots=True)
-class FlowRun:
-    """A run as Prefect has it."""
-
-    id: UUID
-    deployment_id: UUID | None
-    expected_start_time: datetime
-    state_type: str
-    state_name: str
-    message: str
-    idempotency_key: str
-    auto_scheduled: bool
-    start_time: datetime | None
-    end_time: datetime | None
-
-    @classmethod
-    def of(cls, document: dict[str, Any]) -> "FlowRun":
-        """The run that a document says.
-
-        Raises:
-            one of NOT_AS_EXPECTED: it says none.
-        """
-        deployment_id, state_type = document["deployment_id"], document["state_type"] or "PENDING"
-        if state_type not in STATE_TYPES:
-            raise ValueError(f"{state_type!r} is no state")
-        return cls(
-            id=UUID(document["id"]),
-            deployment_id=UUID(deployment_id) if deployment_id else None,
-            expected_start_time=_instant(document["expected_start_time"]),
-            state_type=state_type,
-            state_name=str(document["state_name"] or ""),
-            message=str((document["state"] or {}).get("message") or "").replace("\0", "\ufffd"),
-            idempotency_key=str(document["idempotency_key"] or ""),
-            auto_scheduled=bool(document["auto_scheduled"]),
-            # Prefect gives a start to what was cancelled before it began, too.
-            start_time=_instant(document["start_time"]) if document["run_count"] and document["start_time"] else None,
-            end_time=_instant(document["end_time"]) if document["end_time"] else None,
-        )
-
-
-def _instant(text: str) -> datetime:
-    at = datetime.fromisoformat(text)
-    if at.tzinfo is None:
-        raise ValueError(f"{text} has no time zone")
-    return at
 
 
 class Prefect:
@@ -101,6 +49,8 @@ class Prefect:
         )
         self.may_write: Callable[[], None] = lambda: None
         """Asked before each call that changes something; raises where this process may not."""
+        self.unreadable: Callable[[str, Exception], None] = lambda _run_id, _error: None
+        """Told of runs that cannot be read, which are left out."""
         self.silent_since: float | None = None
         """Since when it has not answered any call, by the counter."""
 
@@ -147,9 +97,9 @@ class Prefect:
             return self._call(method, path, json)
         return None
 
-    def _pages(self, path: str, query: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    def _pages(self, path: str, query: dict[str, Any], *, offset: int = 0) -> Iterator[dict[str, Any]]:
         """All documents; what is too large to be answered at once is asked for one by one, or left out."""
-        offset, limit = 0, PAGE
+        limit = PAGE
         while limit:
             try:
                 page = of_kind(list, self._call("POST", path, {**query, "limit": limit, "offset": offset}))
@@ -206,9 +156,9 @@ class Prefect:
         found = self._found("GET", f"/deployments/{deployment_id}")
         return None if found is None else of_kind(dict, found)
 
-    def deployments(self) -> Iterator[dict[str, Any]]:
-        """All of them, in order of name."""
-        return self._pages("/deployments/filter", {"sort": "NAME_ASC"})
+    def deployments(self, *, offset: int = 0) -> Iterator[dict[str, Any]]:
+        """All of them from a place on, in order of name."""
+        return self._pages("/deployments/filter", {"sort": "NAME_ASC"}, offset=offset)
 
     def deployments_named(self, names: Sequence[str]) -> dict[tuple[UUID, str], dict[str, Any]]:
         """The deployments of these names, by the ids of their flows and their names."""
@@ -238,7 +188,14 @@ class Prefect:
     def flow_runs(self, filters: dict[str, Any], *, sort: str = "NEXT_SCHEDULED_START_TIME_ASC") -> list[FlowRun]:
         """The runs; one that cannot be read is left out."""
         listed = self._pages("/flow_runs/filter", {"flow_runs": filters, "sort": sort})
-        return [run for run in map(_readable, listed) if run is not None]
+        return [run for run in map(self._readable, listed) if run is not None]
+
+    def _readable(self, document: dict[str, Any]) -> FlowRun | None:
+        try:
+            return FlowRun.of(document)
+        except NOT_AS_EXPECTED as error:
+            self.unreadable(str(document.get("id")), error)
+            return None
 
     def count_flow_runs(self, filters: dict[str, Any]) -> int:
         return of_kind(int, self._call("POST", "/flow_runs/count", {"flow_runs": filters}))
@@ -294,11 +251,3 @@ def _as_expected(what: str) -> Iterator[None]:
         yield
     except NOT_AS_EXPECTED as error:
         raise garbage(f"{what} ({type(error).__name__}: {error})") from error
-
-
-def _readable(document: dict[str, Any]) -> FlowRun | None:
-    try:
-        return FlowRun.of(document)
-    except NOT_AS_EXPECTED as error:
-        log.warning("A run in Prefect cannot be read: %s (%s: %s)", document.get("id"), type(error).__name__, error)
-        return None

@@ -1,21 +1,24 @@
 """Runs between the two stores: asked for here and made there, cancelled, seen there and noted here, told there."""
 
-import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from db import run_requests, runs, sightings, workers
+from sqlalchemy.exc import DBAPIError
+
+from db import partitions, run_requests, runs, sightings, workers
 from db.claims import Offer, trigger_of
 from db.engine import Catalogue
+from db.run_requests import OpenRequest
 from db.runs import Ending, RunKey
 from db.sightings import Sighting
+from db.specs import FieldError, InvalidTask
+from db.sqlstates import is_missing_partition
 from db.states import ACTIVE_STATES, FINAL_STATES, IN_PREFECT, LEDGER_TRIGGERS, RunState, Trigger
 from db.tables import Run
+from reconciler.aside import Aside
 from reconciler.deployments import parameters
-from reconciler.prefect import FlowRun, Prefect, PrefectRefused
-
-log = logging.getLogger(__name__)
+from reconciler.prefect import FlowRun, Prefect
 
 TELL_AFTER = timedelta(seconds=20)
 """A worker tells Prefect itself; what one that is gone did not tell for so long is told for it."""
@@ -41,52 +44,68 @@ def state_of(run: FlowRun) -> RunState:
     return NAMED_STATES.get(run.state_name, STATES[run.state_type])
 
 
-def make_requested(catalogue: Catalogue, prefect: Prefect, *, now: datetime) -> int:
+def make_requested(catalogue: Catalogue, prefect: Prefect, aside: Aside | None = None, *, now: datetime) -> int:
     """Makes the runs that are wanted besides the schedule; returns how many."""
+    aside, made = aside or Aside("runs asked for"), 0
     with catalogue.transaction() as session:
-        wanted = run_requests.open_requests(session, now=now)
-    made = 0
-    for request in wanted:
-        if request.deployment_id is None:
-            continue
-        try:
-            key = f"{request.trigger} {request.id}"
-            given = parameters(request.changed) if request.changed is not None else None
-            run = prefect.create_flow_run(request.deployment_id, at=request.due_at, key=key, parameters=given)
-        except PrefectRefused as error:
-            log.warning("Prefect would not take a run of %s: %s", request.task_name, error)
-            continue
-        with catalogue.transaction() as session:
-            run_requests.fulfil(session, request, run.id)
-        made += 1
+        wanted = run_requests.open_requests(session, now=now, besides=aside.waiting_ids())
+    deployed = [request for request in wanted if request.deployment_id is not None]
+    for request in aside.ready(deployed, lambda one: one.id):
+        with aside.alone(request.id, task_id=request.task_id):
+            _make(catalogue, prefect, request, now=now)
+            made += 1
     return made
 
 
-def cancel_requested(catalogue: Catalogue, prefect: Prefect, *, now: datetime) -> int:
-    """Cancels in Prefect what no worker of ours holds; returns how many runs that were."""
-    with catalogue.transaction() as session:
-        wanted = [run for run in runs.open_runs(session) if run.cancel_requested_at and run.worker_id is None]
-    for run in wanted:
-        if run.state in ACTIVE_STATES:
-            prefect.set_state(run.id, kind="CANCELLING", name="Cancelling", message="Cancelled in Duetime.")
-            continue
-        ending = Ending(RunState.CANCELLED, now, error="Cancelled before it started.")
+def _make(catalogue: Catalogue, prefect: Prefect, request: OpenRequest, *, now: datetime) -> None:
+    if request.broken is not None:
+        raise InvalidTask([FieldError(field="action", message=request.broken)])
+    assert request.deployment_id is not None
+    key = f"{request.trigger} {request.id}"
+    given = parameters(request.changed) if request.changed is not None else None
+    run = prefect.create_flow_run(request.deployment_id, at=request.due_at, key=key, parameters=given)
+    try:
         with catalogue.transaction() as session:
-            runs.end_unclaimed(session, RunKey(run.id, run.due_at), ending)
+            run_requests.fulfil(session, request, run.id)
+    except DBAPIError as error:
+        if not is_missing_partition(error):
+            raise
+        with catalogue.transaction() as session:
+            partitions.ensure_month(session, request.due_at, now=now)
+            run_requests.fulfil(session, request, run.id)
+
+
+def cancel_requested(catalogue: Catalogue, prefect: Prefect, aside: Aside | None = None, *, now: datetime) -> int:
+    """Cancels in Prefect what no worker of ours holds; returns how many runs that were."""
+    aside = aside or Aside("runs to cancel")
+    with catalogue.transaction() as session:
+        wanted = runs.to_cancel(session, besides=aside.waiting_ids())
+    for run in aside.ready(wanted, lambda one: one.id):
+        with aside.alone(run.id, task_id=run.task_id):
+            _cancel(catalogue, prefect, run, now=now)
     return len(wanted)
 
 
-def observe(catalogue: Catalogue, seen: Sequence[FlowRun], *, now: datetime) -> int:
+def _cancel(catalogue: Catalogue, prefect: Prefect, run: Run, *, now: datetime) -> None:
+    if run.state in ACTIVE_STATES:
+        prefect.set_state(run.id, kind="CANCELLING", name="Cancelling", message="Cancelled in Duetime.")
+        return
+    ending = Ending(RunState.CANCELLED, now, error="Cancelled before it started.")
+    with catalogue.transaction() as session:
+        runs.end_unclaimed(session, RunKey(run.id, run.due_at), ending)
+
+
+def observe(catalogue: Catalogue, seen: Sequence[FlowRun], aside: Aside | None = None, *, now: datetime) -> int:
     """Notes what Prefect says of runs that are not in the hands of our own workers; returns how much was news."""
+    aside, news = aside or Aside("runs in Prefect"), 0
     known = _held_by_workers(catalogue, [run.id for run in seen])
-    news = 0
-    for run in seen:
+    for run in aside.ready(seen, lambda one: one.id):
         if run.deployment_id is None or run.id in known:
             continue
         sighting = Sighting(_offer(run, run.deployment_id), state_of(run), run.start_time, run.end_time, run.message)
         if _is_nobodys_news(sighting):
             continue
-        with catalogue.transaction() as session:
+        with aside.alone(run.id), catalogue.transaction() as session:
             news += sightings.observe(session, sighting, now=now)
     return news
 
@@ -110,20 +129,28 @@ def _held_by_workers(catalogue: Catalogue, ids: list[UUID]) -> set[UUID]:
         return runs.held_by_workers(session, ids)
 
 
-def tell_prefect(catalogue: Catalogue, prefect: Prefect, *, now: datetime) -> int:
+def tell_prefect(catalogue: Catalogue, prefect: Prefect, aside: Aside | None = None, *, now: datetime) -> int:
     """Tells Prefect what nobody else could; returns how many runs that were."""
+    aside = aside or Aside("runs to tell Prefect of")
     with catalogue.transaction() as session:
         # A worker that is there tells what it has to tell, however much that is.
         there = [worker.id for worker in workers.present(session, now=now)]
-        behind = runs.unreported(session, besides=there, before=now - TELL_FOR_A_WORKER_AFTER)
+        behind = runs.unreported(
+            session, besides=there, before=now - TELL_FOR_A_WORKER_AFTER, without=aside.waiting_ids()
+        )
         untold = [run for run in behind if _told_too_late(run, now=now)]
-    for run in untold:
-        state = RunState(run.state)
-        kind, name = IN_PREFECT[state]
-        prefect.set_state(run.id, kind=kind, name=name, message=run.error or f"{name}, as the catalogue has it.")
-        with catalogue.transaction() as session:
-            runs.mark_reported(session, RunKey(run.id, run.due_at), state=state)
+    for run in aside.ready(untold, lambda one: one.id):
+        with aside.alone(run.id, task_id=run.task_id):
+            _tell(catalogue, prefect, run)
     return len(untold)
+
+
+def _tell(catalogue: Catalogue, prefect: Prefect, run: Run) -> None:
+    state = RunState(run.state)
+    kind, name = IN_PREFECT[state]
+    prefect.set_state(run.id, kind=kind, name=name, message=run.error or f"{name}, as the catalogue has it.")
+    with catalogue.transaction() as session:
+        runs.mark_reported(session, RunKey(run.id, run.due_at), state=state)
 
 
 def _told_too_late(run: Run, *, now: datetime) -> bool:

@@ -3,17 +3,19 @@
 import logging
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from time import monotonic
 from typing import Any
 from uuid import UUID
 
-from db import audit, sync, tasks
+from db import audit, sync, tasks, trials
 from db.engine import Catalogue
 from db.errors import CatalogueError, CatalogueUnavailable
 from db.specs import InvalidTask
 from db.sync import Desired
 from db.tables import Task
 from reconciler.adoption import adopt_deletion, adopt_edit
+from reconciler.aside import Aside
 from reconciler.clock import now
 from reconciler.deployments import (
     Facts,
@@ -35,23 +37,28 @@ CREATED_AT_ONCE = 3
 """New deployments: so Prefect's server need not wait for us between two of them."""
 
 
-def deploy_changes(catalogue: Catalogue, prefect: Prefect) -> int:
+class CannotBeRead(CatalogueError):
+    """What is stored of a task is none; the message says why."""
+
+
+def deploy_changes(catalogue: Catalogue, prefect: Prefect, aside: Aside | None = None) -> int:
     """Brings down to Prefect what changed in the catalogue. Returns the actions applied; 0 means agreement.
 
     It ends after half a second, because due times and edits wait behind it. What Prefect refused is left to the slower
     pass over everything.
     """
+    aside = aside or Aside("tasks in Prefect")
     with catalogue.transaction() as session:
-        behind = sync.unsynced(session)
+        behind = sync.unsynced(session, besides=aside.waiting_ids())
     place, until, applied = Place(prefect, behind), monotonic() + DEPLOYING_SECONDS, 0
     with ThreadPoolExecutor(CREATED_AT_ONCE) as threads:
         creating: deque[Future[int]] = deque()
-        for desired in behind:
+        for desired in aside.ready(behind, lambda one: one.task_id):
             if desired.deployment_id is None and not desired.deleted:
-                creating.append(threads.submit(act, catalogue, place, desired, None))
+                # Threads of a pool do not know by themselves how much time is left.
+                creating.append(threads.submit(copy_context().run, act, catalogue, place, desired, aside))
             else:
-                deployment = prefect.deployment(desired.deployment_id) if desired.deployment_id else None
-                applied += act(catalogue, place, desired, deployment)
+                applied += act(catalogue, place, desired, aside)
             if len(creating) > CREATED_AT_ONCE:
                 applied += creating.popleft().result()
             if monotonic() > until:
@@ -59,17 +66,31 @@ def deploy_changes(catalogue: Catalogue, prefect: Prefect) -> int:
         return applied + sum(each.result() for each in creating)
 
 
-def act(
+def act(catalogue: Catalogue, place: Place, desired: Desired, aside: Aside) -> int:
+    """As `act_on`, for a task whose deployment has to be asked for; whatever goes wrong does not stop the others."""
+    with aside.alone(desired.task_id, task_id=desired.task_id):
+        deployment = place.prefect.deployment(desired.deployment_id) if desired.deployment_id else None
+        return act_on(catalogue, place, desired, deployment)
+    return 0
+
+
+def act_on(
     catalogue: Catalogue, place: Place, desired: Desired, deployment: dict[str, Any] | None, flow: str | None = None
 ) -> int:
-    """Does what the plan says; what Prefect refuses is noted on the task and does not stop the others."""
+    """Does what the plan says; what Prefect refuses is noted on the task.
+
+    Raises:
+        CannotBeRead: what is stored of it is no task.
+    """
+    if desired.broken is not None and not desired.deleted:
+        raise CannotBeRead(desired.broken)
     try:
         action = plan(desired, _facts(place, deployment, flow))
         if action is not None:
             _apply(catalogue, place, action, deployment)
             return 1
         if deployment is not None:
-            _note_new_schedule(catalogue, desired, deployment)
+            _note_agreement(catalogue, desired, deployment)
     except (PrefectRefused, InvalidTask) as error:
         with catalogue.transaction() as session:
             if sync.record_error(session, desired.task_id, str(error)):
@@ -162,9 +183,14 @@ def _agreed(task: Any, seen: Facts | None, deployment: dict[str, Any] | None) ->
     return applied_document(task, seen, schedule_id=schedule_id(deployment))
 
 
-def _note_new_schedule(catalogue: Catalogue, desired: Desired, deployment: dict[str, Any]) -> None:
-    """A deployment that was written anew has the same facts and another schedule id, which the keys of runs hold."""
-    if desired.applied is None or desired.deleted or desired.applied.get("schedule_id") == schedule_id(deployment):
+def _note_agreement(catalogue: Catalogue, desired: Desired, deployment: dict[str, Any]) -> None:
+    """A deployment that was written anew has the same facts and another schedule id, which the keys of runs hold.
+
+    What Prefect refused before, it has taken.
+    """
+    if desired.applied is None or desired.deleted:
+        return
+    if desired.sync_error is None and desired.applied.get("schedule_id") == schedule_id(deployment):
         return
     with catalogue.transaction() as session:
         sync.record_synced(
@@ -182,10 +208,23 @@ def _audit(catalogue: Catalogue, desired: Desired, change: str, fields: list[str
         audit.record(session, at=now(), actor=audit.SYSTEM, change=change, task=task, details={"fields": fields})
 
 
-def resume_tasks(catalogue: Catalogue) -> int:
+def resume_tasks(catalogue: Catalogue, aside: Aside | None = None) -> int:
     """Resumes the tasks whose pause is over, and returns how many."""
+    aside = aside or Aside("pauses")
     with catalogue.transaction() as session:
         over = tasks.due_to_resume(session, now=now())
-        for task_id in over:
-            tasks.resume_task(session, task_id, actor=audit.SYSTEM, now=now())
+    for task_id in aside.ready(over, lambda one: one):
+        with aside.alone(task_id, task_id=task_id), catalogue.transaction() as session:
+            tasks.resume_if_over(session, task_id, actor=audit.SYSTEM, now=now())
+    return len(over)
+
+
+def end_trials(catalogue: Catalogue, aside: Aside | None = None) -> int:
+    """Moves the trials that are over into the trash, and returns how many."""
+    aside = aside or Aside("trials")
+    with catalogue.transaction() as session:
+        over = trials.over(session, now=now())
+    for task_id in aside.ready(over, lambda one: one):
+        with aside.alone(task_id, task_id=task_id), catalogue.transaction() as session:
+            trials.end(session, task_id, now=now())
     return len(over)

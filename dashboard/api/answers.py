@@ -8,9 +8,10 @@ from uuid import UUID
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from db import revisions
-from db.specs import FieldError, FlowTask, HttpTask, PythonTask, ShellTask, TaskSpec, as_document
+from db import revisions, stored
+from db.specs import FieldError, FlowTask, HttpTask, PythonTask, ShellTask, TaskSpec
 from db.states import Level, Outcome, Reason, RunState, Stream, Trigger
+from db.stored import Stored
 from db.tables import DueTime as DueTimeRow
 from db.tables import Revision
 from db.tables import Run as RunRow
@@ -64,6 +65,10 @@ class Answered(Answer):
     created_at: datetime
     updated_at: datetime
     deleted_at: datetime | None
+    broken: str | None = None
+    """Why it cannot be read any more; then its members are what can be read of it, and it is not due."""
+    stored: dict[str, Any] | None = None
+    """All that is stored of it, where it cannot be read."""
 
 
 class AnsweredShellTask(ShellTask, Answered):
@@ -109,6 +114,8 @@ class Version(Answer):
     changed: list[str]
     """The fields that differ from the version before; empty for the first."""
     task: TaskSpec
+    broken: str | None = None
+    """Why it cannot be read any more; then `task` is what can be read of it."""
 
 
 class Event(Answer):
@@ -232,7 +239,9 @@ def as_json(answer: BaseModel) -> Any:
 
 def task_json(view: TaskView) -> dict[str, Any]:
     """The task as it is answered."""
-    return {**as_document(view.spec), **as_json(Answered.model_validate(view))}
+    said = stored.shown(Stored(view.spec, view.broken), view.document)
+    held = {} if view.broken is None else {"stored": view.document}
+    return {**said, **as_json(Answered.model_validate(view)), **held}
 
 
 def run_json(run: RunRow, waiting_for: str | None = None) -> dict[str, Any]:
@@ -264,8 +273,15 @@ def versions(rows: Sequence[Revision], *, limit: int) -> Versions:
 
 
 def _version(row: Revision, older: Revision | None) -> Version:
-    changed = [] if older is None else sorted(name for name in row.spec if row.spec[name] != older.spec.get(name))
+    here, before = _members(row), _members(older)
+    changed = [] if older is None else sorted(name for name in here if here[name] != before.get(name))
+    found = stored.read(row.spec)
     return Version.model_validate(
         {"version": row.version, "at": row.at, "actor": row.actor, "change": row.change, "changed": changed}
-        | {"task": row.spec}
+        | {"task": found.task, "broken": found.broken}
     )
+
+
+def _members(row: Revision | None) -> dict[str, Any]:
+    """Whatever is stored there."""
+    return row.spec if row is not None and isinstance(row.spec, dict) else {}

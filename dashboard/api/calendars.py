@@ -62,6 +62,8 @@ class Calendar(Answer):
     updated_by: str
     used_by: int
     """How many tasks follow it, those in the trash included."""
+    broken: str | None = None
+    """Why its entries cannot be read any more."""
 
 
 class Calendars(Answer):

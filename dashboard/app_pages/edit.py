@@ -1,5 +1,6 @@
 """A new task, or an old one edited: one form, which loses nothing that was typed and saves all of it or nothing."""
 
+import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from uuid import UUID
@@ -18,6 +19,7 @@ from db import task_views
 from db.access import Role
 from db.errors import TaskNotFound
 from db.specs import as_document
+from db.stored import BROKEN
 from db.task_views import TaskView
 from db.values import MAX_NAME
 
@@ -29,7 +31,7 @@ def page() -> None:
     navigation.show_notice()
     try:
         draft = _draft()
-    except (ValueError, TaskNotFound):
+    except (ValueError, TaskNotFound):  # an InvalidTask is one: what is broken is not copied
         st.title("There is no such task", anchor=False)
         st.markdown("It may have been removed for good, or the link is wrong.")
         navigation.back_link("tasks", "All tasks")
@@ -57,7 +59,7 @@ def _draft() -> Draft:
         task = _task(asked["id"])
         return drafts.start(source, as_document(task.spec), task=task)
     if "copy" in asked:
-        spec = as_document(_task(asked["copy"]).spec)
+        spec = as_document(_task(asked["copy"]).sound)
         return drafts.start(source, {**spec, "name": spec["name"][: MAX_NAME - len(COPY)] + COPY})
     template = TEMPLATES.get(asked.get("template", ""))
     filled = template.in_zone(viewer_zone()) if template else {}
@@ -78,6 +80,7 @@ def _form(draft: Draft) -> None:
     st.title("Edit task" if draft.task_id else "New task", anchor=False)
     _keep(draft)
     conflict_view(draft)
+    _broken(draft)
     problems = draft.problems()
     left, right = st.columns([1.35, 1], gap="medium")
     with left:
@@ -88,6 +91,14 @@ def _form(draft: Draft) -> None:
         schedule_form.schedule(draft)
     tryout.show(draft)
     _save_bar(draft, problems)
+
+
+def _broken(draft: Draft) -> None:
+    """What is stored of a task that cannot be read: the form has what can."""
+    if draft.broken is None:
+        return
+    st.error(f"{escape_markdown(BROKEN.format(why=draft.broken))} This is what is stored:", icon=":material/error:")
+    st.code(json.dumps(draft.stored, indent=2, ensure_ascii=False), language="json", wrap_lines=True)
 
 
 def _keep(draft: Draft) -> None:

@@ -10,7 +10,7 @@ from dashboard.context import catalogue, now
 from dashboard.failures import outage_shown
 from dashboard.moments import zone_of
 from dashboard.viewer import viewer_zone
-from db import chains, pools, revisions, runs, task_views
+from db import chains, pools, revisions, runs, set_aside, task_views
 from db.errors import TaskNotFound
 from db.notifications import Topic, of
 from db.tables import Revision
@@ -49,7 +49,9 @@ def _head(task_id: UUID) -> None:
         with catalogue().transaction() as session:
             task = task_views.get_task(session, task_id, now=now())
             pool = pools.one_of(session, task.spec.work_pool, now=now())
+            aside = set_aside.of_task(session, task_id)
         task_header.show(task, pool, viewer_zone=viewer_zone())
+        task_header.set_aside(task, aside)
 
 
 @st.fragment(key=FRAGMENTS[1])

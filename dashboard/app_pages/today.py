@@ -16,11 +16,9 @@ from dashboard.failures import outage_shown
 from dashboard.moments import moment, span
 from dashboard.task_cards import card_title
 from dashboard.viewer import viewer_zone
-from db import overview
+from db import overview, stored
 from db.access import Role
 from db.notifications import Topic
-from db.schedule_words import in_words
-from db.specs import schedule_of
 from db.states import Outcome
 from db.tables import Run
 
@@ -149,7 +147,7 @@ def _coming(coming: Sequence[overview.Coming]) -> None:
                 {
                     "id": f"{each.task_id} {each.due_at.isoformat()}",
                     "name": {"text": each.task_name, "href": f"task?id={each.task_id}"},
-                    "schedule": in_words(schedule_of(each.schedule)),
+                    "schedule": stored.schedule_in_words(each.schedule),
                     "away": moment(each.due_at, viewer_zone()),
                 }
                 for each in coming

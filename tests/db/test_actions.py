@@ -166,3 +166,40 @@ def test_a_task_read_from_its_document_is_the_same_task(sent: dict[str, Any]) ->
     written = json.loads(json.dumps(as_document(task)))
     assert parse_task(written) == task
     assert as_document(parse_task(written)) == written
+
+
+EDGES = (2**63, 2**64 - 1, -(2**63))
+BEYOND = (2**64, -(2**63) - 1, 10**400, float("nan"), float("inf"), float("-inf"), "a\0b", "\udcff")
+FREE_JSON = {
+    "python": ({"callable": "m:f"}, "kwargs"),
+    "flow": ({"entrypoint": "m:f"}, "parameters"),
+    "http": ({"url": "http://example.org"}, "json"),
+}
+
+
+def nested(value: object, depth: int) -> object:
+    for level in range(depth):
+        value = [value] if level % 2 else {"k": value}
+    return value
+
+
+@pytest.mark.parametrize("kind", FREE_JSON)
+@pytest.mark.parametrize("depth", [0, 1, 20])
+def test_json_that_some_part_of_the_system_cannot_carry_is_refused_at_any_depth(kind: str, depth: int) -> None:
+    action, field = FREE_JSON[kind]
+    for edge in EDGES:
+        assert is_accepted(kind, action | {field: {"k": nested(edge, depth)}}), edge
+    for beyond in BEYOND:
+        assert not is_accepted(kind, action | {field: {"k": nested(beyond, depth)}}), beyond
+
+
+@pytest.mark.parametrize("kind", FREE_JSON)
+@pytest.mark.parametrize("name", ["a\0b", "\udcff"])
+def test_names_in_json_are_checked_as_texts_are(kind: str, name: str) -> None:
+    action, field = FREE_JSON[kind]
+    assert not is_accepted(kind, action | {field: {"k": {name: 1}}})
+
+
+@pytest.mark.parametrize(("depth", "accepted"), [(190, True), (230, False), (5000, False)])
+def test_json_may_be_as_deep_as_prefect_writes_it(depth: int, accepted: bool) -> None:
+    assert is_accepted("http", {"url": "http://example.org", "json": nested(1, depth)}) is accepted

@@ -157,7 +157,7 @@ QUESTIONS: dict[str, Callable[[Session], object]] = {
     "whose ledger ends soon": lambda session: due_times.extend(session, now=NOW),
     "what is due soon": lambda session: due_times.pending_until(session, until=NOW + seconds(70), now=NOW),
     "what was asked for": lambda session: run_requests.open_requests(session, now=NOW + minutes(1)),
-    "what goes on": lambda session: runs.open_runs(session),
+    "what nobody holds and is to be cancelled": lambda session: runs.to_cancel(session),
     "what a lost worker ran": lambda session: runs.lost_runs(session),
     "what is to be cancelled": lambda session: runs.cancel_requested_of(session, uuid_of("w")),
     "what Prefect was not told": lambda session: runs.unreported(session),

@@ -171,13 +171,16 @@ def test_what_prefect_was_not_told_is_found_until_it_was(session: Session) -> No
     assert runs.unreported(session) == []
 
 
-def test_open_runs_and_those_that_workers_hold_are_found(session: Session) -> None:
+def test_runs_to_cancel_and_those_that_workers_hold_are_found(session: Session) -> None:
     task_id = deployed(session, name="other")
     later, waiting = a_run(session, task_id, NOW + minutes(9)), a_run(session, task_id, NOW)
     over = a_run(session, task_id, NOW, state=RunState.FAILED, ended_at=NOW)
     held, _ = a_claimed_run(session)
-    assert [run.id for run in runs.open_runs(session)] == [waiting.id, held.id, later.id]
-    assert len(runs.open_runs(session, limit=2)) == 2
+    assert runs.to_cancel(session) == []
+    for run in (later, waiting, held):
+        runs.request_cancel(session, run.id, now=NOW)
+    assert [run.id for run in runs.to_cancel(session)] == [waiting.id, later.id]
+    assert [run.id for run in runs.to_cancel(session, besides=[waiting.id])] == [later.id]
     assert runs.held_by_workers(session, [waiting.id, over.id, held.id, uuid4()]) == {held.id}
     assert runs.held_by_workers(session, []) == set()
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from db.due_times import Expected
 from db.specs import parse_task
 from db.states import Outcome, Reason
-from reconciler.due_times import (
+from reconciler.decisions import (
     AHEAD_OF_A_TASK,
     AT_MOST_CAUGHT_UP,
     Settle,

@@ -10,8 +10,10 @@ from db import claims, due_times, run_requests, runs, workers
 from db.claims import Claimant, Claimed, Offer
 from db.runs import Ending, RunKey
 from db.states import Outcome, RunState, Trigger
+from reconciler import decisions
 from reconciler import due_times as serving
 from reconciler import runs as passes
+from reconciler.decisions import URGENT
 from reconciler.prefect import FlowRun
 from reconciler.sight import Sight
 from reconciler.tasks import deploy_changes
@@ -235,11 +237,11 @@ def test_making_many_runs_keeps_nothing_else_waiting_and_what_is_due_in_a_moment
     monkeypatch.setattr(world.prefect, "schedule_runs", lambda *_, **__: None)
     monkeypatch.setattr(world.prefect, "count_flow_runs", lambda _: 0)
     monkeypatch.setattr(world.prefect, "create_flow_run", noted)
-    monkeypatch.setattr(serving, "MAKING_SECONDS", 0.0)
+    monkeypatch.setattr(decisions, "MAKING_SECONDS", 0.0)
     began = now()
     serving.serve(world.catalogue, world.prefect, [], now=began)
     assert made == sorted(made)
     # One that was not urgent yet, and then it looks at what has become so meanwhile.
     urgent = [at for at in made if at >= began]
     assert len(urgent) >= 4
-    assert made[-1] < now() + serving.URGENT
+    assert made[-1] < now() + URGENT

@@ -133,7 +133,7 @@ def test_a_schedule_switched_off_in_prefect_is_a_pause_and_our_resume_switches_i
 def test_a_deployment_that_was_made_after_they_were_listed_is_not_taken_for_deleted(world: World) -> None:
     task = world.deployed()
     listed = world.prefect.deployments
-    world.prefect.deployments = lambda: iter([])  # type: ignore[method-assign]
+    world.prefect.deployments = lambda **_: iter([])  # type: ignore[method-assign]
     world.agree()
     world.prefect.deployments = listed  # type: ignore[method-assign]
     assert world.task(task.id).deleted_at is None
