@@ -23,7 +23,7 @@ from db.policies import ON_TIME, Situation, refusal, waits
 from db.runs import RunKey
 from db.specs import AnyTask, parse_task
 from db.starts import Start, start_many
-from db.states import ACTIVE_STATES, LEDGER_TRIGGERS, Outcome, Overlap, Reason, Trigger
+from db.states import ACTIVE_STATES, LEDGER_TRIGGERS, Outcome, Overlap, Reason, Trigger, reason_of
 from db.tables import DueTime, Run, RunRequest, Task, TaskStatus, Worker, table_of
 from db.texts import fit
 
@@ -315,7 +315,7 @@ def _situation(task: Any, row: Any, *, now: datetime) -> Situation:
         running=bool(active) or row.due_time_running,
         oldest_due_at=row.oldest_due_at,
         newest_due_at=row.newest_due_at,
-        waits_for=Reason(row.reason) if row.reason else None,
+        waits_for=reason_of(row.reason),
         catching_up=Trigger.CATCH_UP in active,
     )
 

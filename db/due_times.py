@@ -19,7 +19,7 @@ from db.plans import plan_for_values
 from db.policies import ON_TIME
 from db.schedules import Schedule, closing, due_times, next_due_times
 from db.specs import AnyTask, FieldError, InvalidTask, OnceSchedule, parse_task
-from db.states import Missed, Outcome, Reason
+from db.states import Missed, Outcome, Reason, reason_of
 from db.tables import DueTime, Task, TaskStatus
 
 HORIZON = timedelta(minutes=10)
@@ -325,7 +325,7 @@ def pending_until(
                 schedule_id=known.schedule_id,
                 task=specs[key],
                 version=known.Task.version,
-                waits_for=Reason(row.reason) if row.reason else None,
+                waits_for=reason_of(row.reason),
                 newest_due_at=known.newest_due_at,
             )
         )

@@ -7,12 +7,14 @@ from copy import copy
 from datetime import datetime
 
 import psycopg
+from psycopg.types.json import set_json_loads
 from sqlalchemy import Engine, ExceptionContext, create_engine, event, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from db import connections, sqlstates
 from db.connections import Limits
+from db.json_texts import read_json
 from db.sqlstates import Meaning
 
 DATABASE_URL = "DUETIME_DATABASE_URL"
@@ -80,6 +82,7 @@ class Catalogue:
                 limits=limits,
                 prepare_threshold=1 if same_statements else 5,
             )
+            set_json_loads(read_json, connection)
             if same_statements:
                 connection.execute("SET plan_cache_mode = force_generic_plan")
                 connection.commit()

@@ -7,6 +7,7 @@ import json
 from typing import Any, TypeVar
 
 from db.errors import Unavailable
+from db.json_texts import read_json
 
 AWAY = frozenset({401, 403, 407, 408, 425, 429})
 """It is not about what was asked for, but about who asks, or when."""
@@ -74,7 +75,7 @@ def sorted_out(status: int, body: bytes) -> Any:
     if 300 <= status < 400:
         raise PrefectUnavailable(f"The Prefect server answers {status}. Look at PREFECT_API_URL.")
     try:
-        document = json.loads(body) if body else None
+        document = read_json(body) if body else None
     except (ValueError, RecursionError) as error:
         # Whatever the status: a proxy refuses a path that it does not know for now, in HTML.
         raise garbage(f"{status}, {body[:100]!r} ({type(error).__name__}). {ADDRESS}") from error
@@ -102,7 +103,7 @@ def of_kind(kind: type[T], document: Any) -> T:
 def _said(body: bytes) -> str:
     """What Prefect says is wrong, in one line. Pure."""
     try:
-        document = json.loads(body)
+        document = read_json(body)
         said = document.get("exception_detail") or document.get("detail") or document.get("exception_message")
     except (ValueError, AttributeError, RecursionError):
         said = body[:SAID_AT_MOST].decode(errors="replace")

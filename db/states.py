@@ -138,6 +138,11 @@ class Reason(StrEnum):
     """It passed during a pause, and whoever ended the pause wants it run."""
 
 
+def reason_of(stored: str | None) -> Reason | None:
+    """The reason that a row holds; what is none, as if none were written there."""
+    return Reason(stored) if stored in set(Reason) else None
+
+
 class Missed(StrEnum):
     """What to do, when a pause ends, about the due times that passed meanwhile."""
 

@@ -9,13 +9,13 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 from pydantic_core import PydanticCustomError
 
+from db.json_texts import LARGEST, SMALLEST
+
 MAX_NAME = 200
 MAX_JSON = 256 * 1024
 MAX_SECONDS = 366 * 24 * 3600
 MAX_DEPTH = 200
 """Of JSON: Prefect writes no more than 254 levels, of which some are its own."""
-SMALLEST, LARGEST = -(2**63), 2**64 - 1
-"""The integers that Prefect can write, in 64 bits."""
 
 
 def _printable(value: str) -> str:

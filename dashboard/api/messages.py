@@ -145,7 +145,7 @@ class Channel(Answer):
 
     id: UUID
     name: str
-    about: list[About]
+    about: Annotated[list[About], BeforeValidator(lambda held: [each for each in held if each in set(About)])]
     after_failures: int
     late_seconds: int
     tags: list[str] | None
