@@ -38,6 +38,8 @@ async def _forever(
     while True:
         rest.clear()
         pause = await _step(record, step, budget_seconds)
+        if _is_being_cancelled():
+            raise asyncio.CancelledError  # the step made something else of it
         if pause is None:
             await _first_of(rest, pause_seconds)
         else:

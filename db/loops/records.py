@@ -5,6 +5,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import NoReturn
@@ -44,7 +45,8 @@ class Record:
         self.unreported += 1
         self.in_a_row += 1
         self.last_error = _kind(error)
-        self._say(error)
+        with suppress(Exception):  # a log that cannot be written ends no loop
+            self._say(error)
         return min(FIRST_PAUSE_SECONDS * 2.0 ** min(self.in_a_row - 1, 10), LONGEST_PAUSE_SECONDS)
 
     def went_well(self) -> None:
@@ -55,7 +57,8 @@ class Record:
     def recovered(self) -> None:
         """Notes that what failed does not any more."""
         if self._was_told:
-            log.warning("%s goes on, after %d failures", self.name, self.in_a_row)
+            with suppress(Exception):
+                log.warning("%s goes on, after %d failures", self.name, self.in_a_row)
         self.in_a_row, self._was_told = 0, False
 
     def _say(self, error: BaseException) -> None:
@@ -119,11 +122,13 @@ def take_unreported() -> dict[str, tuple[int, str]]:
 
 def end_process(why: str) -> NoReturn:
     """Ends this process at once: something in it cannot go on, and a fresh one can."""
-    log.critical("%s This process ends, to be started again.", why)
-    for handler in logging.getLogger().handlers:
-        handler.flush()
-    sys.stderr.flush()
-    os._exit(CANNOT_GO_ON)
+    try:
+        log.critical("%s This process ends, to be started again.", why)
+        for handler in logging.getLogger().handlers:
+            handler.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(CANNOT_GO_ON)
 
 
 def _kind(error: BaseException) -> str:

@@ -74,6 +74,41 @@ def test_a_loop_in_an_event_loop_survives_anything_that_is_raised() -> None:
     assert loops.failures() == {"x": len(ANYTHING) + 2}
 
 
+@pytest.mark.parametrize("answer", [None, KeyError("x"), TimeoutError(), CatalogueUnavailable()])
+def test_a_loop_that_is_cancelled_ends_also_where_its_step_makes_something_else_of_it(answer: Exception | None) -> None:
+    async def main() -> None:
+        begun = asyncio.Event()
+
+        async def step() -> None:
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                if answer is not None:
+                    raise answer from None
+
+        task = loops.start("x", step)
+        await begun.wait()
+        task.cancel()
+        await asyncio.wait([task], timeout=10)
+        assert task.cancelled()
+
+    asyncio.run(main())
+
+
+def test_a_log_that_cannot_be_written_ends_no_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise ValueError(f"I/O operation on closed file: {record.levelno}")
+
+    monkeypatch.setattr(records.log, "handlers", [Broken()])
+    done = threading.Event()
+    loop = loops.ThreadLoop("x", failing_first(list(ANYTHING), done.set)).start()
+    assert done.wait(10)
+    loop.stop()
+    assert loops.failures() == {"x": len(ANYTHING)}
+
+
 def test_a_step_that_takes_longer_than_its_budget_is_ended_and_made_again() -> None:
     async def main() -> None:
         done, begun = asyncio.Event(), 0

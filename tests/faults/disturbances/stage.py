@@ -12,6 +12,7 @@ import httpx
 import psycopg
 
 from tests.faults.auditing import catalogue_url
+from tests.faults.disturbances.measuring import busy
 from tests.faults.disturbances.network import wiring
 from tests.faults.disturbances.network.manners import Pass
 from tests.faults.disturbances.network.proxy import Network, Proxy
@@ -33,6 +34,7 @@ class Stage:
         environment = {
             "PYTHONPATH": str(home / "wiring"),
             "DUETIME_ACCELERATOR": accelerator,
+            **busy.ENVIRONMENT,
             "DUETIME_PREFECT_HOSTS": ",".join(f"127.0.0.1:{proxy.port}" for proxy in self.to_prefect.values()),
         }
         self.system = System(home / "data", options=("--workers", "2"), environment=environment)
@@ -56,6 +58,11 @@ class Stage:
         proxies = [proxy for each in self._all() for proxy in each.values()]
         wait_until(lambda: all(proxy.accepted for proxy in proxies), "every part to come by its proxies", seconds=120)
         return self
+
+    @property
+    def logs(self) -> Path:
+        """The folder of the parts' logs."""
+        return self.home / "data/logs"
 
     def stop(self) -> None:
         self.system.kill_everything()

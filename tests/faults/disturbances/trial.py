@@ -12,6 +12,7 @@ from tests.faults.auditing import audit
 from tests.faults.console import say
 from tests.faults.disturbances.disturbance import Disturbance, Unavailable, World
 from tests.faults.disturbances.kinds.registry import KINDS
+from tests.faults.disturbances.measuring.busy import BusyLoops
 from tests.faults.disturbances.measuring.healing import (
     AT_MOST_WITHOUT_START_SECONDS,
     Healing,
@@ -57,6 +58,7 @@ def make(stage: Stage, trial: Trial, *, commit: str) -> Result:
     began, restarts = time.monotonic(), stage.system.output.count("it is started again")
     disturbance = KINDS[trial.kind](trial.luck())
     what: dict[str, Any] = {"what": str(disturbance)[:300]}
+    loops = BusyLoops(stage.logs)
     say(f"{trial.id}: {what['what']}")
     try:
         what |= _Making(stage, trial, disturbance).run()
@@ -64,6 +66,7 @@ def make(stage: Stage, trial: Trial, *, commit: str) -> Result:
         what["left_out"] = str(error)
     finally:
         stage.calm_down()
+    what["busy_loops"] = loops.longest()
     what["restarts"] = stage.system.output.count("it is started again") - restarts
     return Result(trial, commit, took_seconds=time.monotonic() - began, **what)
 

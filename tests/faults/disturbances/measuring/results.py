@@ -33,6 +33,8 @@ class Result:
     """From the end of the disturbance until all that was due before is decided."""
     restarts: int = 0
     """How many parts the supervisor had to start again."""
+    busy_loops: dict[str, float] = field(default_factory=dict)
+    """The callbacks that used too much of their thread's processor time: the longest of each, in seconds."""
     took_seconds: float = 0.0
     left_out: str = ""
     """Why it could not be made."""

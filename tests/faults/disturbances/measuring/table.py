@@ -3,18 +3,19 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from db.loop_lag import LIMIT_SECONDS
 from tests.faults.disturbances.measuring.results import Result
 from tests.faults.verdict import Fault
 
 HEAD = (
     "| disturbance | trials | due times | unaccounted for | doubled | other findings | first start on time: median "
-    "| worst | every start on time: worst | ready again: worst | all decided: worst |"
+    "| worst | every start on time: worst | ready again: worst | all decided: worst | longest callback |"
 )
-RULE = "|---|---|---|---|---|---|---|---|---|---|---|"
+RULE = "|---|---|---|---|---|---|---|---|---|---|---|---|"
 
 
 def table(results: Sequence[Result]) -> str:
-    """Markdown, a line for each kind; seconds count from the end of the disturbance."""
+    """Markdown, a line for each kind; seconds count from the end of the disturbance, callbacks by processor time."""
     lines = [HEAD, RULE]
     for kind in sorted({result.trial.kind for result in results}):
         lines.append(_row(kind, [result for result in results if result.trial.kind == kind]))
@@ -25,7 +26,7 @@ def table(results: Sequence[Result]) -> str:
 def _row(kind: str, results: Sequence[Result]) -> str:
     made = [result for result in results if not result.left_out]
     if not made:
-        return f"| {kind} | 0: {results[0].left_out if results else 'none'} |" + " |" * 9
+        return f"| {kind} | 0: {results[0].left_out if results else 'none'} |" + " |" * 10
     return "| " + " | ".join([kind, *_cells(made)]) + " |"
 
 
@@ -43,6 +44,8 @@ def _cells(made: Sequence[Result]) -> Iterator[str]:
     yield _worst([result.healing.steady for result in made])
     yield _worst([result.healing.ready for result in made])
     yield _worst([result.decided_seconds for result in made])
+    busy = [seconds for result in made for seconds in result.busy_loops.values()]
+    yield f"{max(busy) * 1000:.0f} ms" if busy else f"< {LIMIT_SECONDS * 1000:.0f} ms"
 
 
 def _worst(found: Sequence[float | None]) -> str:

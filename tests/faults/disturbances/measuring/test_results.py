@@ -27,6 +27,7 @@ UNWELL = replace(
     faults={Fault.TWICE: 2},
     discrepancies=["executed twice: a task, 2 due times, such as ..."],
     complaints=["not well again"],
+    busy_loops={"worker-1: a callback": 0.12, "reconciler: another": 0.06},
 )
 LEFT_OUT = Result(OTHER, "abc", left_out="A small disk cannot be mounted here")
 
@@ -56,6 +57,6 @@ def test_what_has_a_result_of_this_version_is_not_made_again() -> None:
 def test_the_table_has_a_line_for_each_kind_with_the_worst_of_its_trials() -> None:
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table([WELL, UNWELL, LEFT_OUT]).splitlines()]
     assert len({len(row) for row in rows}) == 1
-    both = ["2", "180", "0", "2", "1", "2.0 s", "9.0 s", "never", "8.0 s", "7.0 s"]
+    both = ["2", "180", "0", "2", "1", "2.0 s", "9.0 s", "never", "8.0 s", "7.0 s", "120 ms"]
     assert rows[2][:2] == ["disk_full", "0: A small disk cannot be mounted here"]
     assert rows[3:] == [["read_only", *both], ["**all**", *both]]
