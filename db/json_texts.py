@@ -1,16 +1,16 @@
 """JSON with the numbers that every part of the system can carry."""
 
 import json
+from decimal import Decimal
+from math import isinf
 from typing import Any
 
 SMALLEST, LARGEST = -(2**63), 2**64 - 1
 """The integers that Prefect can write, in 64 bits."""
-MOST_DIGITS = 32
-"""Python reads no integer of more than 4,300 digits."""
 
 
 def read_json(document: str | bytes) -> Any:
-    """What is written there. PostgreSQL and Prefect write 1e20 with all its digits: integers beyond 64 bits were none.
+    """What is written there. PostgreSQL and Prefect write 1e20 with all its digits, and it is no integer for that.
 
     Raises:
         ValueError, RecursionError: it is no JSON, or is nested too deeply.
@@ -19,5 +19,8 @@ def read_json(document: str | bytes) -> Any:
 
 
 def _number(digits: str) -> int | float:
-    number = int(digits) if len(digits) < MOST_DIGITS else LARGEST + 1
-    return number if SMALLEST <= number <= LARGEST else float(digits)
+    number = float(digits)
+    if SMALLEST <= number <= LARGEST and SMALLEST <= int(digits) <= LARGEST:
+        return int(digits)
+    # Python reads no integer of more than 4,300 digits: of these, none is a finite number.
+    return number if isinf(number) or Decimal(repr(number)) == Decimal(digits) else int(digits)
