@@ -2,6 +2,7 @@
 
 import traceback
 from collections.abc import Callable, Iterator
+from types import TracebackType
 
 FRAMES = 15
 """Of the last ones, of each exception."""
@@ -38,12 +39,24 @@ def _chain(error: BaseException, clean: Clean) -> Iterator[str]:
 def _one(error: BaseException, clean: Clean, depth: int = 0) -> Iterator[str]:
     if error.__traceback__ is not None:
         yield "Traceback (the last of its calls):\n"
-        yield from traceback.format_tb(error.__traceback__, limit=-FRAMES)
+        yield from _calls(error.__traceback__)
     yield f"{message(error, clean)}\n"
     if isinstance(error, BaseExceptionGroup) and depth < DEPTH:
         for number, inner in enumerate(error.exceptions[:INNER], start=1):
             yield f"\n{number} of the {len(error.exceptions)} in it:\n\n"
             yield from _one(inner, clean, depth + 1)
+
+
+def _calls(trace: TracebackType) -> Iterator[str]:
+    """As Python shows them, without marks under the lines: to place them it parses, which may fail beside threads."""
+    try:
+        frames = traceback.extract_tb(trace, limit=-FRAMES)
+    except Exception as unreadable:  # noqa: BLE001 - a source is read by whatever loaded it
+        yield f"  (where it was raised cannot be told: {type(unreadable).__name__})\n"
+        return
+    for frame in frames:
+        line = f"    {frame.line}\n" if frame.line else ""
+        yield f'  File "{frame.filename}", line {frame.lineno}, in {frame.name}\n{line}'
 
 
 def message(error: BaseException, clean: Clean = str) -> str:

@@ -68,7 +68,10 @@ def _traceback(error: BaseException) -> str:
     if isinstance(error, BaseExceptionGroup):
         # Python's own would look into all exceptions of a group, whose number may be astronomical.
         return f"{tracebacks.bounded(error)}\n"
-    said = "".join(traceback.format_exception(type(error), error, _without_own_frames(error)))
+    try:
+        said = "".join(traceback.format_exception(type(error), error, _without_own_frames(error)))
+    except Exception:  # noqa: BLE001 - it looks at the source, and at whatever was raised
+        return f"{tracebacks.bounded(error)}\n"
     lines = said.splitlines()
     left_out = len(lines) - FIRST_LINES - LAST_LINES
     if left_out > 0:

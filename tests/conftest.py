@@ -1,5 +1,6 @@
 """One embedded PostgreSQL for the whole test run, whatever the number of pytest's processes, and databases in it."""
 
+import logging
 import os
 import shutil
 import tempfile
@@ -15,7 +16,7 @@ from hypothesis import HealthCheck, settings
 from psycopg import sql
 
 from cli.postgres import EmbeddedPostgres
-from db import connections, engine, worker_role
+from db import connections, engine, tracebacks, worker_role
 from db.engine import Catalogue
 from db.migrate import migrate
 from tests import layers
@@ -34,6 +35,10 @@ UNSAFE_BUT_FAST = (("fsync", "off"), ("synchronous_commit", "off"), ("full_page_
 
 WORKER, WORKER_PASSWORD = "duetime_test_worker", "worker"
 """The role of workers, in all databases that are made of the migrated one."""
+
+# Python's own parses the lines that it shows, and before 3.11.9 and 3.12.2 it may fail, and make others fail, which
+# parse at the same moment in another thread: https://github.com/python/cpython/issues/106905
+logging.Formatter.formatException = lambda _, about: tracebacks.bounded(about[1])  # type: ignore[method-assign, arg-type, assignment]
 
 FreshDatabase = Callable[..., AbstractContextManager[str]]
 

@@ -164,6 +164,19 @@ def test_a_traceback_is_bounded_whatever_was_raised(fail: Callable[[], None]) ->
     assert len(said.splitlines()) < 200
 
 
+def test_a_source_that_cannot_be_read_keeps_nobody_from_the_rest() -> None:
+    class Loader:
+        def get_source(self, name: str) -> str:
+            raise RuntimeError(f"no source of {name}")
+
+    with pytest.raises(ValueError, match="broke") as raised:
+        exec(  # noqa: S102 - a module whose source is nowhere
+            compile("raise ValueError('broke')", "generated.py", "exec"),
+            {"__name__": "generated", "__loader__": Loader()},
+        )
+    assert "ValueError: broke" in tracebacks.bounded(raised.value)
+
+
 def test_a_message_without_end_is_shortened(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
