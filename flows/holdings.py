@@ -115,6 +115,8 @@ class Holdings:
                 held = Held(one.offer, one.parameters, (one.priority, one.offer.due_at))
                 self._held[run_id] = held
                 held.task = loops.beside("worker.run", self._see_through(held))
+                # Not by the work itself: what is cancelled before it has begun comes to no end of its own.
+                held.task.add_done_callback(lambda _, held=held: self._release(held))  # type: ignore[misc]
 
     def let_go(self, run_ids: Iterable[UUID]) -> None:
         """These are not scheduled in Prefect any more: what of them is not begun does not begin."""
@@ -181,10 +183,11 @@ class Holdings:
         except Exception:
             self._set_aside[run_id] = monotonic() + SET_ASIDE_SECONDS
             raise
-        finally:
-            del self._held[run_id]
-            if is_late(held.offer, now=now()):
-                self._room_made()
+
+    def _release(self, held: Held) -> None:
+        del self._held[held.offer.run_id]
+        if is_late(held.offer, now=now()):
+            self._room_made()
 
     async def _is_left_to_another(self, held: Held) -> bool:
         """Whether it was another worker's turn, and that one has it."""
