@@ -16,12 +16,14 @@ from db.proxies import asked_directly
 # Of the environment of whoever starts the system; the rest may hold keys that are nobody's business here.
 INHERITED = frozenset(
     {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH"}
-    | {"SSL_CERT_FILE", "SSL_CERT_DIR", "LD_LIBRARY_PATH", "DUETIME_LOG_FORMAT"}
+    | {"SSL_CERT_FILE", "SSL_CERT_DIR", "LD_LIBRARY_PATH", "DUETIME_LOG_FORMAT", "DUETIME_DEBUG_LOOP"}
     | {"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"}
 )
 WORKER_GRACE_SECONDS = 3
 # -P: a folder named `dashboard` where the system is started must not be taken for ours.
 PYTHON = (sys.executable, "-P", "-m")
+CONNECTIONS = "db.http_connections:BoundedConnection"
+"""How uvicorn is to serve Prefect: whoever sends nothing, or without an end, is not waited for."""
 CLIENT = {
     "DO_NOT_TRACK": "1",
     "PREFECT_CLIENT_CSRF_SUPPORT_ENABLED": "false",
@@ -153,7 +155,7 @@ def _workers(settings: Settings, environment: Mapping[str, str], user: WorkerUse
 def _prefect_command(settings: Settings) -> tuple[str, ...]:
     """Half of the time that `prefect server start` takes, and as clean a stop."""
     address = ("--host", "127.0.0.1", "--port", str(settings.prefect_port))
-    patience = ("--timeout-graceful-shutdown", "2", "--log-level", "warning")
+    patience = ("--timeout-graceful-shutdown", "2", "--log-level", "warning", "--http", CONNECTIONS)
     return (*PYTHON, "uvicorn", "--factory", "flows.prefect_app:create_app", *address, *patience)
 
 

@@ -12,13 +12,13 @@ from sqlalchemy.exc import ProgrammingError
 
 from dashboard.asgi import create_app
 from dashboard.binding import PASSWORD, PUBLISHED_ON, UnsafeBinding, check_binding
-from dashboard.connections import SERVED
 from dashboard.context import catalogue
 from dashboard.live import hub
 from dashboard.provider import Provider
 from db import accounts, journal
 from db.errors import CatalogueUnavailable
 from db.hosts import is_loopback
+from db.http_connections import SERVED
 
 log = logging.getLogger("dashboard")
 

@@ -3,17 +3,15 @@
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from ipaddress import IPv6Address, ip_address
 from threading import BoundedSemaphore, Lock
 
 from db.errors import TryAgainLater, WrongPassword
+from db.hosts import network_of
 
 WINDOW_SECONDS = 60
 OF_ADDRESS, OF_NAME = 10, 30
 """A name may be tried from elsewhere, too: not so often that it helps, not so seldom that it locks its owner out."""
 SUBJECTS_AT_MOST = 1000
-NETWORK_OF_ONE = 64
-"""Bits: whoever has one IPv6 address has all that begin like it."""
 UNDER_WAY_SECONDS = 1
 WAITING_AT_MOST = 20
 """Half of the threads that there are for requests."""
@@ -83,17 +81,6 @@ def subjects_of(*, name: str, address: str) -> Subjects:
     """What an attempt with a name, which may be empty, from an address counts against."""
     of_address = {f"address {network_of(address)}": OF_ADDRESS}
     return {**of_address, f"name {name.lower()}": OF_NAME} if name else of_address
-
-
-def network_of(address: str) -> str:
-    """The part of an address that is one person's."""
-    try:
-        known = ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if not isinstance(known, IPv6Address):
-        return address
-    return str(known.ipv4_mapped or IPv6Address(int(known) >> NETWORK_OF_ONE << NETWORK_OF_ONE))
 
 
 class Turns:

@@ -7,7 +7,7 @@ shows by its Host, where a name was made to point here, or else by its Origin or
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 HEADERS = {
@@ -19,6 +19,9 @@ HEADERS = {
 """What every answer gets, so that no foreign page reads it, or shows it as its own."""
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 EVERY_ADDRESS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - to be recognised, not listened on
+
+NETWORK_OF_ONE = 64
+"""Bits: whoever has one IPv6 address has all that begin like it."""
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _PORTS = {"http": 80, "https": 443}
@@ -103,6 +106,17 @@ def _refusal_without_origin(scope: Mapping[str, Any], headers: Mapping[str, list
 def is_loopback(host: str) -> bool:
     """Whether nobody but this machine reaches it."""
     return host.lower() == "localhost" or (is_address(host) and ip_address(host).is_loopback)
+
+
+def network_of(address: str) -> str:
+    """The part of an address that is one person's."""
+    try:
+        known = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if not isinstance(known, IPv6Address):
+        return address
+    return str(known.ipv4_mapped or IPv6Address(int(known) >> NETWORK_OF_ONE << NETWORK_OF_ONE))
 
 
 def is_address(name: str) -> bool:

@@ -16,6 +16,7 @@ import pytest
 from psycopg import errors
 from starlette.types import ASGIApp
 
+from cli.parts import CONNECTIONS
 from flows import prefect_app
 from tests.conftest import FreshDatabase
 from tests.system import free_port
@@ -90,6 +91,7 @@ class PrefectServer:
             "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": str(self.has_scheduler).lower(),
         }
         words = ["-m", "uvicorn", "--factory", "tests.prefect_server:create_app", "--log-level", "warning"]
+        words += ["--http", CONNECTIONS]
         with (self.home / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, *words, "--port", str(self.port)], env=environment, stdout=log, stderr=log

@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 import pytest
 import uvicorn
 
-from dashboard import connections, sign_in
-from dashboard.connections import SERVED, BoundedConnection, Limits, Places
-from db import accounts
+from dashboard import sign_in
+from db import accounts, http_connections
 from db.access import Role
 from db.engine import Catalogue
+from db.http_connections import SERVED, BoundedConnection, Limits, Places
 from tests.conftest import FreshDatabase
 from tests.doors import house
 from tests.system import free_port
@@ -54,7 +54,7 @@ def port(fresh_database: FreshDatabase, migrated: str) -> Iterator[int]:
 @pytest.fixture(autouse=True)
 def from_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """What comes from this machine is counted as if it came from another one."""
-    monkeypatch.setattr(connections, "_is_loopback", lambda _: False)
+    monkeypatch.setattr(http_connections, "is_loopback", lambda _: False)
     monkeypatch.setattr(sign_in, "BODY_SECONDS", 0.6)
 
 

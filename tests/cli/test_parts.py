@@ -1,9 +1,15 @@
 """What each part is told, and what is kept from it."""
 
 import argparse
+import shlex
+from pathlib import Path
 
-from cli.parts import Part, Role, migrations, parts
+import yaml
+from uvicorn.importer import import_from_string
+
+from cli.parts import CONNECTIONS, Part, Role, migrations, parts
 from cli.settings import Settings, add_up_options, settings_of
+from db.http_connections import BoundedConnection
 
 CATALOGUE = "postgresql://u:catalogue-key@h/duetime"
 ENVIRON = {
@@ -105,3 +111,12 @@ def test_where_a_proxy_is_named_every_part_asks_the_others_directly() -> None:
         assert part.environment["HTTP_PROXY"] == "http://proxy:3128"
         assert "127.0.0.1" in part.environment["NO_PROXY"].split(",")
         assert part.environment["NO_PROXY"] == part.environment["no_proxy"]
+
+
+def test_prefect_is_served_alike_here_and_in_containers() -> None:
+    compose = yaml.safe_load((Path(__file__).parents[2] / "docker-compose.yml").read_text())
+    contained = shlex.split(compose["services"]["prefect-server"]["command"])
+    here = list(named()["prefect"].command)
+    for words in (here, contained):
+        assert words[words.index("--http") + 1] == CONNECTIONS
+    assert import_from_string(CONNECTIONS) is BoundedConnection

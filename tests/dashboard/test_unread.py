@@ -12,8 +12,8 @@ from starlette.responses import StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from dashboard import connections
-from dashboard.connections import SERVED
+from db import http_connections
+from db.http_connections import SERVED
 from tests.system import free_port
 from tests.waiting import wait_until
 
@@ -53,7 +53,7 @@ class Sending:
 
 @pytest.fixture
 def sending(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Sending, int]]:
-    monkeypatch.setattr(connections, "GONE_MILLISECONDS", 1000)
+    monkeypatch.setattr(http_connections, "GONE_MILLISECONDS", 1000)
     sending, port = Sending(), free_port()
     routes = [Route("/stream", sending.stream), WebSocketRoute("/socket", sending.socket)]
     server = uvicorn.Server(uvicorn.Config(Starlette(routes=routes), port=port, log_level="critical", **SERVED))

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import time
 from base64 import b64encode
 from collections.abc import Iterator
 from itertools import product
@@ -199,3 +200,11 @@ def test_only_from_this_machine_somebody_comes_in_without_the_string(client: str
     app = guarded(echo, hosts, auth_string="a:b", is_open=is_open)
     here = TestClient(app, base_url="http://prefect-server:4200", client=(client, 5000))
     assert here.get("/api/x").text == ("Basic YTpi" if introduced else "none")
+
+
+def test_whoever_sends_no_end_of_their_headers_is_not_waited_for(shared_prefect_server: PrefectServer) -> None:
+    ends = time.monotonic() + 60  # uvicorn's own connections would stay for ever
+    with socket.create_connection(("127.0.0.1", shared_prefect_server.port), timeout=60) as silent:
+        silent.sendall(b"GET /api/health HTTP/1.1\r\nHost: localhost\r\nX-More: ")
+        assert silent.recv(100).startswith(b"HTTP/1.1 408 ")
+    assert time.monotonic() < ends

@@ -1,7 +1,7 @@
 """Connections that end: none is held open by somebody who has not said who they are, however slowly they send.
 
 uvicorn waits for ever for headers and bodies that do not end. Here each part of a request has a time, and the
-connections have a number: of an address, and of all.
+connections have a number: of an address, and of all. The dashboard and Prefect's server are served so.
 """
 
 import asyncio
@@ -10,13 +10,12 @@ import resource
 import socket
 from contextlib import suppress
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from typing import Any, ClassVar, cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from dashboard.attempts import network_of
+from db.hosts import is_loopback, network_of
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +102,7 @@ class BoundedConnection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         host = self.client[0] if self.client else ""
-        self.address, self.is_near = network_of(host), not host or _is_loopback(host)
+        self.address, self.is_near = network_of(host), not host or is_loopback(host)
         _notice_when_it_is_gone(transport)
         self._has_place = self.places.take(self, self.limits)
         if self._has_place:
@@ -174,12 +173,6 @@ class BoundedConnection(H11Protocol):
         self.transport.close()
 
 
-def _is_loopback(host: str) -> bool:
-    with suppress(ValueError):
-        return ip_address(host.partition("%")[0]).is_loopback
-    return False
-
-
 def _notice_when_it_is_gone(transport: asyncio.Transport) -> None:
     connected = cast("socket.socket | None", transport.get_extra_info("socket"))
     options: list[tuple[int, int, int]] = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
@@ -198,4 +191,4 @@ SERVED: dict[str, Any] = {
     # What pages send is small: a text area, a table's selection.
     "ws_max_size": 2 * 1024 * 1024,
 }
-"""How uvicorn is to serve."""
+"""How uvicorn is to serve the dashboard."""
