@@ -59,5 +59,8 @@ class Bounded(Generic[T]):
             self._seen = _Seen(value, monotonic())
             looking.set_result(value)
 
-        loops.thread("health", look)
+        try:
+            loops.thread("health", look)
+        except RuntimeError as error:  # there can be no more threads for now
+            looking.set_exception(error)
         return looking

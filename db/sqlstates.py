@@ -127,6 +127,15 @@ def original(error: BaseException) -> BaseException:
     return error
 
 
+WAITED_TOO_LONG = frozenset({"55P03", "57014"})
+
+
+def waited_too_long(error: BaseException) -> bool:
+    """Whether PostgreSQL gave up: of several things that it was asked for at once, somebody may have locked one."""
+    found = original(error.__cause__ or error)
+    return isinstance(found, psycopg.Error) and found.sqlstate in WAITED_TOO_LONG
+
+
 def unavailable(error: BaseException) -> CatalogueUnavailable:
     """The error as people and loops are told it: what is wrong in a sentence, and what PostgreSQL said about it."""
     found = original(error)

@@ -47,6 +47,7 @@ def register(
     session: Session,
     *,
     worker_id: UUID,
+    instead_of: UUID | None = None,
     name: str,
     work_pool: str,
     queues: Sequence[str] = (),
@@ -56,9 +57,14 @@ def register(
     version: str | None = None,
     now: datetime,
 ) -> None:
-    """Adds a worker that has just started."""
+    """Adds a worker that has just started, or that was declared lost and starts anew: who was drained stays so."""
+    drained = session.scalar(select(Worker.draining_at).where(Worker.id == instead_of)) if instead_of else None
     served = {"work_pool": work_pool, "queues": list(queues), "slots": slots, "version": version}
-    session.add(Worker(id=worker_id, name=name, **served, host=host, pid=pid, started_at=now, heartbeat_at=now))
+    session.add(
+        Worker(
+            id=worker_id, name=name, **served, host=host, pid=pid, started_at=now, heartbeat_at=now, draining_at=drained
+        )
+    )
     notify(session, [Topic.WORKERS])
 
 

@@ -55,10 +55,11 @@ class Facts:
         unknown = {key for run in runs for key in _keys(run)} - self._known.keys()
         if not unknown:
             return
-        self._known |= dict.fromkeys(unknown, ())
+        found: dict[tuple[str, UUID], Sequence[Fact]] = dict.fromkeys(unknown, ())
         ids = {noun: [id for of, id in unknown if of == noun] for noun in ("flow", "deployment", "work-queue")}
         for row in await (await connection.execute(READ, ids)).fetchall():
-            self._known[row[0], row[1]] = _facts(*row)
+            found[row[0], row[1]] = _facts(*row)
+        self._known |= found
 
 
 def _keys(run: PrefectRun) -> list[tuple[str, UUID]]:

@@ -41,12 +41,13 @@ class Execution:
 
     def __init__(
         self, claimed: Claimed, parameters: Mapping[str, Any], claimant: Claimant, *, records: Records,
-        logbook: Logbook, teller: Teller, slot: Callable[[], AbstractAsyncContextManager[None]], cancel: asyncio.Event,
-        let_others_start: Callable[[], Awaitable[None]],
+        logbook: Logbook, teller: Teller, slot: Callable[[], AbstractAsyncContextManager[bool]], cancel: asyncio.Event,
+        leave_slot: Callable[[], Awaitable[None]], let_others_start: Callable[[], Awaitable[None]],
     ) -> None:  # fmt: skip
+        """`slot` gives another slot, or none once `cancel` is set; `leave_slot` gives back the caller's."""
         self._task, self._parameters = claimed.task, parameters
         self._claimed, self._claimant = claimed, claimant
-        self._records, self._teller, self._slot = records, teller, slot
+        self._records, self._teller, self._slot, self._leave_slot = records, teller, slot, leave_slot
         self._cancel, self._let_others_start = cancel, let_others_start
         self.waits = False
         """Whether it is between two attempts."""
@@ -106,10 +107,12 @@ class Execution:
         result = await self._attempt(number)
         while self._goes_on_after(result, number):
             number += 1
-            if not await self._wait_before(number, result):
-                return Result(RunState.CANCELLED, error="Cancelled while it waited for another attempt.")
-            async with self._slot():
+            await self._leave_slot()  # or as many as there are slots, all between two attempts, would wait for ever
+            goes_on = await self._wait_before(number, result)
+            async with self._slot() as has_slot:
                 self.waits = False
+                if not goes_on or not has_slot:
+                    return Result(RunState.CANCELLED, error="Cancelled while it waited for another attempt.")
                 await self._note(RunState.RUNNING, number)
                 result = await self._attempt(number)
         return result

@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 
 from db import loops
 from db.errors import CatalogueUnavailable, Unavailable
+from db.sqlstates import waited_too_long
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -54,7 +55,7 @@ class Grouped(Generic[T, R]):
         try:
             results = await self._together([item for item, _ in batch])
         except Exception as error:  # noqa: BLE001 - whatever it is, the callers get it
-            if len(batch) == 1 or isinstance(error, Unavailable):
+            if len(batch) == 1 or (isinstance(error, Unavailable) and not waited_too_long(error)):
                 _refuse(batch, error)
                 return
             half = len(batch) // 2

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from time import monotonic
@@ -16,7 +17,7 @@ from db.finishes import Finish
 from db.partitions import is_promised
 from db.policies import ON_TIME
 from db.runs import Ending, RunKey
-from db.sqlstates import Meaning, is_missing_partition, original
+from db.sqlstates import Meaning, is_missing_partition, original, waited_too_long
 from db.states import LEDGER_TRIGGERS, Reason, RunState, Trigger
 from flows.ends import ClaimIsVoid
 from flows.executions import Execution
@@ -233,7 +234,8 @@ class Holdings:
 
     async def _claim(self, held: Held) -> Answer:
         """Claims the run, and executes it to its end where it is ours."""
-        async with self._slots.one(held.order):
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._slots.one(held.order))
             # From here on it is not let go of: a claim that is under way may succeed.
             held.claimed = True
             self._being_claimed += 1
@@ -246,7 +248,7 @@ class Holdings:
             if not isinstance(answer, NotYet):
                 self._set_aside[held.offer.run_id] = monotonic() + SET_ASIDE_SECONDS
             if isinstance(answer, Claimed):
-                held.execution = self._execution(answer, held)
+                held.execution = self._execution(answer, held, leave_slot=stack.aclose)
                 await held.execution.run_to_end()
         return answer
 
@@ -254,7 +256,8 @@ class Holdings:
         """What the catalogue answers a claim, or what its error means for this run."""
         try:
             return await self._records.claim(held.offer, held_at=held.held_at, alone=held.spoils)
-        except CatalogueUnavailable:
+        except CatalogueUnavailable as error:
+            held.spoils = held.spoils or waited_too_long(error)
             return NotYet()
         except Exception as error:  # noqa: BLE001 - whatever it is, it is about this run alone
             held.spoils = True
@@ -270,7 +273,7 @@ class Holdings:
             return StandAside(f"PostgreSQL refuses it: {original(error)}")
         return NotYet()
 
-    def _execution(self, claimed: Claimed, held: Held) -> Execution:
+    def _execution(self, claimed: Claimed, held: Held, *, leave_slot: Callable[[], Awaitable[None]]) -> Execution:
         return Execution(
             claimed,
             held.parameters,
@@ -278,7 +281,8 @@ class Holdings:
             records=self._records,
             logbook=self._logbook,
             teller=self._teller,
-            slot=lambda: self._slots.one(held.order),
+            slot=lambda: self._slots.one(held.order, unless=held.cancel),
+            leave_slot=leave_slot,
             cancel=held.cancel,
             let_others_start=self._let_others_start,
         )

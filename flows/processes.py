@@ -222,7 +222,7 @@ async def follow(
             await _stop(group.pid, ended, cancel_signal if cancel.is_set() else None)
         await pipes.drain(PIPE_GRACE_SECONDS)
         return Ending(await ended, stopped)
-    except asyncio.CancelledError:
+    except BaseException:
         send(group.pid, signal.SIGKILL)
         raise
     finally:
@@ -236,7 +236,8 @@ async def _stop(pid: int, ended: "asyncio.Future[int]", cancel_signal: signal.Si
     if cancel_signal is None:
         send(pid, signal.SIGTERM)
     else:
-        os.kill(pid, cancel_signal)
+        with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+            os.kill(pid, cancel_signal)
     while time.monotonic() < deadline and _is_alive(pid):
         # The group outlives its leader for as long as the leader's children need to finish.
         await asyncio.sleep(_GROUP_POLL_SECONDS)

@@ -7,6 +7,7 @@ from typing import Any
 
 from prefect import State, flow
 
+from db import loops
 from db.actions import PythonAction
 from db.states import Backoff, RunState, Stream
 from flows import environment, forks, processes
@@ -32,7 +33,10 @@ async def perform(attempt: Attempt, output: Output, cancel: asyncio.Event) -> Re
     }
 
     def judge(ending: processes.Ending, said: Mapping[str, Any]) -> Result:
-        WARMED.learn(action.callable, said)
+        try:
+            WARMED.learn(action.callable, said)
+        except Exception as error:  # noqa: BLE001 - it was done, whatever the next one starts with
+            loops.record_of("worker.warmed").failed(error)
         if "returned" in said:
             output.write(f"Returned {said['returned']}", stream=Stream.SYSTEM)
         result = processes.result_of(ending, attempt, success=lambda code: code == 0)

@@ -97,6 +97,7 @@ class Records:
             workers.register(
                 session,
                 worker_id=claimant.id,
+                instead_of=self.claimant.id,
                 name=claimant.name,
                 work_pool=self._work_pool,
                 queues=self._queues,
@@ -108,10 +109,11 @@ class Records:
             )
             session.flush()
             self.peers = workers.peers(session, claimant.id, now=now())
+            self.draining = workers.is_draining(session, claimant.id)
 
         await self._do(register_it)
         # Only now: what is claimed under an id that nobody knows would never be found to be lost.
-        self.claimant, self.draining, self.open_runs = claimant, False, ()
+        self.claimant, self.open_runs = claimant, ()
 
     async def beat(self) -> bool:
         """False where this worker was declared lost."""

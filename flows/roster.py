@@ -5,6 +5,7 @@ It is memory shared with that process: to note a group costs no call, and wakes 
 
 import mmap
 import os
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,6 +19,7 @@ class Roster:
     def __init__(self) -> None:
         """Raises OSError when there are no more descriptors."""
         self.descriptor = os.memfd_create("duetime-roster")
+        weakref.finalize(self, os.close, self.descriptor)
         os.ftruncate(self.descriptor, PLACES * _BYTES)
         self._groups = memoryview(mmap.mmap(self.descriptor, PLACES * _BYTES)).cast("I")
         self._fresh, self._free = iter(range(PLACES)), list[int]()

@@ -6,6 +6,9 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from heapq import heappop, heappush
 from itertools import count
+from typing import Any
+
+from db import loops
 
 Order = tuple[int, datetime]
 """The priority of the work queue, 1 before 2, and then the due time."""
@@ -25,26 +28,33 @@ class Slots:
         return any(not turn.done() for _, _, turn in self._waiting)
 
     @asynccontextmanager
-    async def one(self, order: Order) -> AsyncIterator[None]:
-        """A slot for as long as the block takes."""
-        await self._take(order)
+    async def one(self, order: Order, *, unless: asyncio.Event | None = None) -> AsyncIterator[bool]:
+        """A slot for as long as the block takes; False, without one, where the event was set before there was one."""
+        is_taken = await self._take(order, unless)
         try:
-            yield
+            yield is_taken
         finally:
-            self._give()
+            if is_taken:
+                self._give()
 
-    async def _take(self, order: Order) -> None:
+    async def _take(self, order: Order, unless: asyncio.Event | None) -> bool:
         if self._free > 0:
             self._free -= 1
-            return
+            return True
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heappush(self._waiting, (order, next(self._arrivals), turn))
+        stop = None if unless is None else loops.awaited("worker.slot", unless.wait())
+        waited: list[asyncio.Future[Any]] = [turn] if stop is None else [turn, stop]
         try:
-            await turn
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
+            if not turn.cancel():
                 self._give()
             raise
+        finally:
+            if stop is not None:
+                stop.cancel()
+        return not turn.cancel()
 
     def _give(self) -> None:
         while self._waiting:

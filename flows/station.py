@@ -164,7 +164,9 @@ class Station:
             self._note_prefect(answers=False, why=error)
             return
         self._holdings.let_go(changes.gone)
-        self._holdings.take(await self._in_turn(changes.new))
+        new = await self._in_turn(changes.new)
+        if not self._records.draining:  # it may be by now
+            self._holdings.take(new)
         self._note_prefect(answers=True)
 
     async def _in_turn(self, offered: list[Offered]) -> list[Offered]:
@@ -195,6 +197,8 @@ class Station:
 
     async def _beat(self) -> None:
         if await self._records.beat():
+            if self._records.draining:
+                self._holdings.let_go(self._holdings.waiting())
             await self._holdings.end_forgotten()
             return
         log.error("This worker was declared lost: it ends what it runs and starts anew")

@@ -28,6 +28,7 @@ IN_A_BATCH = 500
 BREATH_SECONDS = 0.01
 """A run that begins is told when its command has been started; what ends sooner is told in one call instead of two."""
 PATIENCE_SECONDS = 0.3
+LOOKS_AGAIN_SECONDS = 5.0
 """The same when many runs begin."""
 MANY_A_SECOND = 4
 GIVE_WAY_SECONDS = 5.0
@@ -156,7 +157,8 @@ class Teller:
             if len(untold) == 1 and untold[0].state is RunState.RUNNING:
                 await asyncio.sleep(PATIENCE_SECONDS if self._many_lately() else BREATH_SECONDS)
             while wait_seconds := await self._tell_next(untold):
-                await asyncio.sleep(wait_seconds)
+                # No longer than that: the end of the run may be told by then, and it is taken at once.
+                await asyncio.sleep(min(wait_seconds, LOOKS_AGAIN_SECONDS))
         del self._untold[run_id]
 
     def _many_lately(self) -> bool:

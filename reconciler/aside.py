@@ -11,6 +11,7 @@ from db import loops
 from db.errors import CatalogueError, CatalogueUnavailable
 from db.set_aside import Item
 from db.specs import InvalidTask
+from db.texts import fit
 from reconciler import deadlines
 from reconciler.answers import PrefectRefused, PrefectUnavailable
 from reconciler.clock import counter, now
@@ -121,9 +122,8 @@ class Aside:
 
 def _reason(error: Exception) -> str:
     said = str(error) if isinstance(error, FORESEEN) else ""
-    return " ".join((said or f"Something went wrong with it ({type(error).__name__}); the log has more.").split())[
-        :REASON_AT_MOST
-    ]
+    said = said or f"Something went wrong with it ({type(error).__name__}); the log has more."
+    return fit(" ".join(said.split())[:REASON_AT_MOST])
 
 
 @dataclass(slots=True)
@@ -137,10 +137,9 @@ class Asides:
         """Those of a kind."""
         return self._of.setdefault(what, Aside(what))
 
-    def news(self, term: int) -> list[Item] | None:
-        """All of them; None where it was told the same of them before in this term."""
+    def tell(self, term: int, write: Callable[[list[Item]], None]) -> None:
+        """Has all of them written, unless the same ones were in this term."""
         items = [item for aside in self._of.values() for item in aside.items()]
-        if self._told == (term, items):
-            return None
-        self._told = term, items
-        return items
+        if self._told != (term, items):
+            write(items)
+            self._told = term, items

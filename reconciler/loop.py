@@ -89,6 +89,7 @@ class Reconciler:
         following = Following(catalogue, prefect, self.lease, self.asides)
         comparison = Comparison(catalogue, prefect, self.asides.of("tasks in Prefect"), self.asides.of("deployments"))
         auditor, deploying, aside = Auditor(patient, self.ping_url), threading.Lock(), self.asides.of
+        cancellations = runs.Cancellations(aside("runs to cancel"))
         prefect.unreadable = aside("runs in Prefect").note
 
         def once(action: Callable[..., object]) -> Callable[[], object]:
@@ -112,7 +113,7 @@ class Reconciler:
             Pass("write_ahead", 1, lambda: due_times.write_ahead(catalogue, aside("tasks"), now=now()), goes_on=True),
             Pass("chains", 1, once(chains.follow)),
             Pass("requested", 1, lambda: runs.make_requested(catalogue, prefect, aside("runs asked for"), now=now())),
-            Pass("cancelled", 1, lambda: runs.cancel_requested(catalogue, prefect, aside("runs to cancel"), now=now())),
+            Pass("cancelled", 1, lambda: cancellations.tell(catalogue, prefect, now=now())),
             Pass("deploy", 1, deploy_changes, goes_on=True, alone=deploying),
             follow,
             Pass("everything", 5, comparison.step, share=EVERYTHING_AT_MOST, goes_on=True, alone=deploying),
@@ -206,10 +207,11 @@ class Reconciler:
             heartbeats.beat(session, heartbeats.PASSES, now=now(), details=made)
 
     def _note_aside(self, catalogue: Catalogue) -> None:
-        items = self.asides.news(self.lease.term)
-        if items is not None:
+        def write(items: list[set_aside.Item]) -> None:
             with catalogue.transaction() as session:
                 set_aside.write(session, items)
+
+        self.asides.tell(self.lease.term, write)
 
 
 def _forget_events(catalogue: Catalogue) -> None:

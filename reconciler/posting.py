@@ -91,16 +91,23 @@ class Posting:
             self._under_way[parcel.id] = parcel
             if probing:
                 self._probes.add(parcel.id)
-            loops.thread("reconciler.post", lambda parcel=parcel: self._post(parcel))  # type: ignore[misc]
+            try:
+                loops.thread("reconciler.post", lambda parcel=parcel: self._post(parcel))  # type: ignore[misc]
+            except BaseException:
+                self._is_over(parcel)
+                raise
 
     def _post(self, parcel: Parcel) -> None:
         try:
             if self.leads() and not self._stopped.is_set():
                 self._note(parcel, *self._posted(parcel))
         finally:
-            self._probes.discard(parcel.id)
-            self._under_way.pop(parcel.id, None)
+            self._is_over(parcel)
             self.wake.set()
+
+    def _is_over(self, parcel: Parcel) -> None:
+        self._probes.discard(parcel.id)
+        self._under_way.pop(parcel.id, None)
 
     def _note(self, parcel: Parcel, status: int | None, error: str) -> None:
         with self.catalogue.transaction() as session:

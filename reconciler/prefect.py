@@ -30,6 +30,8 @@ MARKER = "duetime_catalogue"
 """The variable by which a server is known whose deployments are kept in agreement with a catalogue."""
 PAGE = 200
 BULK = 50
+GOING_ON = frozenset({"SCHEDULED", "PENDING", "RUNNING", "PAUSED"})
+"""The types of state from which a run can still be asked to end."""
 READS = ("/filter", "/count")
 """How the paths of POSTs end that change nothing."""
 
@@ -231,6 +233,12 @@ class Prefect:
         """Forces the state; nothing happens to a run that is not there any more."""
         state = {"type": kind, "name": name, "message": message}
         self._found("POST", f"/flow_runs/{run_id}/set_state", {"state": state, "force": True})
+
+    def ask_to_cancel(self, run_id: UUID) -> None:
+        """Has whoever executes the run end it; a run that has ended stays as it is."""
+        state = {"type": "CANCELLING", "name": "Cancelling", "message": "Cancelled in Duetime."}
+        if (run := self._found("GET", f"/flow_runs/{run_id}")) is not None and run.get("state_type") in GOING_ON:
+            self._found("POST", f"/flow_runs/{run_id}/set_state", {"state": state})
 
 
 @contextmanager

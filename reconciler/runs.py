@@ -1,6 +1,7 @@
 """Runs between the two stores: asked for here and made there, cancelled, seen there and noted here, told there."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from db.sqlstates import is_missing_partition
 from db.states import ACTIVE_STATES, FINAL_STATES, IN_PREFECT, LEDGER_TRIGGERS, RunState, Trigger
 from db.tables import Run
 from reconciler.aside import Aside
+from reconciler.clock import counter
 from reconciler.deployments import parameters
 from reconciler.prefect import FlowRun, Prefect
 
@@ -24,6 +26,9 @@ TELL_AFTER = timedelta(seconds=20)
 """A worker tells Prefect itself; what one that is gone did not tell for so long is told for it."""
 TELL_FOR_A_WORKER_AFTER = timedelta(minutes=10)
 """What a worker that is there could not tell for so long, it will not tell any more."""
+
+ASKED_AGAIN_SECONDS = 60.0
+"""After so long whoever executes a run in Prefect is asked once more to end it."""
 
 STATES = {
     "SCHEDULED": RunState.SCHEDULED,
@@ -75,21 +80,30 @@ def _make(catalogue: Catalogue, prefect: Prefect, request: OpenRequest, *, now: 
             run_requests.fulfil(session, request, run.id)
 
 
-def cancel_requested(catalogue: Catalogue, prefect: Prefect, aside: Aside | None = None, *, now: datetime) -> int:
-    """Cancels in Prefect what no worker of ours holds; returns how many runs that were."""
-    aside = aside or Aside("runs to cancel")
-    with catalogue.transaction() as session:
-        wanted = runs.to_cancel(session, besides=aside.waiting_ids())
-    for run in aside.ready(wanted, lambda one: one.id):
-        with aside.alone(run.id, task_id=run.task_id):
-            _cancel(catalogue, prefect, run, now=now)
-    return len(wanted)
+@dataclass(slots=True)
+class Cancellations:
+    """Cancels in Prefect what no worker of ours holds: who executes it there is asked once in a while."""
+
+    aside: Aside = field(default_factory=lambda: Aside("runs to cancel"))
+    _asked: dict[UUID, float] = field(default_factory=dict)
+
+    def tell(self, catalogue: Catalogue, prefect: Prefect, *, now: datetime) -> int:
+        """Returns how many runs that were."""
+        self._asked = {run: at for run, at in self._asked.items() if counter() - at < ASKED_AGAIN_SECONDS}
+        with catalogue.transaction() as session:
+            wanted = runs.to_cancel(session, besides=[*self.aside.waiting_ids(), *self._asked])
+        for run in self.aside.ready(wanted, lambda one: one.id):
+            with self.aside.alone(run.id, task_id=run.task_id):
+                if run.state in ACTIVE_STATES:
+                    # Whoever executes it ends it. By then it may have ended, which stands.
+                    prefect.ask_to_cancel(run.id)
+                    self._asked[run.id] = counter()
+                else:
+                    _cancel(catalogue, run, now=now)
+        return len(wanted)
 
 
-def _cancel(catalogue: Catalogue, prefect: Prefect, run: Run, *, now: datetime) -> None:
-    if run.state in ACTIVE_STATES:
-        prefect.set_state(run.id, kind="CANCELLING", name="Cancelling", message="Cancelled in Duetime.")
-        return
+def _cancel(catalogue: Catalogue, run: Run, *, now: datetime) -> None:
     ending = Ending(RunState.CANCELLED, now, error="Cancelled before it started.")
     with catalogue.transaction() as session:
         runs.end_unclaimed(session, RunKey(run.id, run.due_at), ending)

@@ -51,12 +51,19 @@ class Sends:
             try:
                 work()
             finally:
-                with self._lock:
-                    self._given_up.discard(key)
-                    del self._since[key]
+                self._is_over(key)
 
-        loops.thread("reconciler.send", do)
+        try:
+            loops.thread("reconciler.send", do)
+        except BaseException:
+            self._is_over(key)
+            raise
         return True
+
+    def _is_over(self, key: Hashable) -> None:
+        with self._lock:
+            self._given_up.discard(key)
+            del self._since[key]
 
     def goes_on(self, key: Hashable) -> bool:
         return key in self._since

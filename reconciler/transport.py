@@ -119,7 +119,11 @@ def addresses(host: str, port: int) -> list[str]:
     if not _RESOLVING.acquire(timeout=left):
         raise httpcore.ConnectTimeout("Too many names are being resolved, and nothing answers.")
     answer: SimpleQueue[list[str] | OSError | UnicodeError] = SimpleQueue()
-    loops.thread("reconciler.resolve", lambda: answer.put(_resolved(host, port)))
+    try:
+        loops.thread("reconciler.resolve", lambda: answer.put(_resolved(host, port)))
+    except BaseException:
+        _RESOLVING.release()
+        raise
     try:
         found = answer.get(timeout=left)
     except Empty:

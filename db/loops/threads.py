@@ -102,8 +102,9 @@ class _Watch:
         with _LOCK:
             self._steps[id(step)] = (step.name, 0)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._look_forever, name="loops.watch", daemon=True)
-                self._thread.start()
+                watching = threading.Thread(target=self._look_forever, name="loops.watch", daemon=True)
+                watching.start()
+                self._thread = watching
 
     def leave(self, step: "_Step") -> None:
         with _LOCK:

@@ -88,6 +88,18 @@ def test_a_worker_that_drains_goes_first_for_nobody_until_it_takes_runs_again(se
     assert workers.peers(session, second.id, now=NOW) == {first.id, second.id}
 
 
+def test_a_drained_worker_that_was_declared_lost_and_starts_anew_stays_drained(session: Session) -> None:
+    drained, other = a_worker(session, "w1"), a_worker(session, "w2")
+    workers.drain(session, drained.id, on=True, actor="anna", now=NOW)
+    for lost, stays in ((drained, True), (other, False)):
+        workers.stop(session, lost.id, now=NOW)
+        anew = uuid4()
+        workers.register(
+            session, worker_id=anew, instead_of=lost.id, name=lost.name, work_pool="default", host="h", pid=1, now=NOW
+        )
+        assert workers.is_draining(session, anew) is stays
+
+
 def test_a_worker_that_has_stopped_is_not_drained(session: Session) -> None:
     worker = a_worker(session)
     workers.stop(session, worker.id, now=NOW)

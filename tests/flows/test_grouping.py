@@ -2,9 +2,11 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from db.errors import CatalogueUnavailable
 from flows.grouping import Grouped
+from tests.db.test_sqlstates import raised
 
 
 class Doubling:
@@ -33,6 +35,23 @@ def test_what_comes_while_a_call_is_under_way_is_made_together() -> None:
     answers, batches = asyncio.run(scenario())
     assert answers == [0, 2, 4, 6, 8, 10, 12]
     assert batches == [[0, 1, 2], [3, 4, 5], [6]]
+
+
+@pytest.mark.parametrize("state", ["55P03", "57014"])
+def test_one_that_somebody_has_locked_holds_up_itself_alone(state: str) -> None:
+    async def together(numbers: Sequence[int]) -> Sequence[int]:
+        await asyncio.sleep(0)
+        if 7 in numbers:
+            raise CatalogueUnavailable("It is locked") from DBAPIError("SELECT", None, raised(state))
+        return numbers
+
+    async def scenario() -> list[int | BaseException]:
+        same = Grouped("same", together, at_most=50)
+        return list(await asyncio.gather(*(same(number) for number in range(20)), return_exceptions=True))
+
+    answers = asyncio.run(scenario())
+    assert isinstance(answers.pop(7), CatalogueUnavailable)
+    assert answers == [number for number in range(20) if number != 7]
 
 
 def test_one_alone_goes_at_once_and_so_does_the_next() -> None:

@@ -73,3 +73,22 @@ def test_whoever_is_cancelled_while_it_waits_takes_no_slot_with_it(already_given
             pass
 
     asyncio.run(scenario())
+
+
+def test_who_is_cancelled_while_it_waits_is_told_so_and_takes_no_slot() -> None:
+    async def scenario() -> None:
+        slots, unless = Slots(1), asyncio.Event()
+
+        async def wait() -> bool:
+            async with slots.one(order(1), unless=unless) as has_slot:
+                return has_slot
+
+        async with slots.one(order(0)):
+            waiting = asyncio.create_task(wait())
+            await asyncio.sleep(0)
+            unless.set()
+            assert not await asyncio.wait_for(waiting, 10)
+            assert not slots.is_wanted
+        assert await asyncio.wait_for(wait(), 10), "there is one, so that nobody has to wait"
+
+    asyncio.run(scenario())

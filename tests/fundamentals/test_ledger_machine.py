@@ -49,7 +49,7 @@ from db.tables import DueTime, Run
 from db.witness import audit
 from reconciler import due_times
 from reconciler import runs as reconciler_runs
-from reconciler.prefect import FlowRun, Prefect, PrefectRefused, PrefectUnavailable
+from reconciler.prefect import GOING_ON, FlowRun, Prefect, PrefectRefused, PrefectUnavailable
 from reconciler.workers import declare_lost
 
 START = first_of_month(datetime.now(UTC)) + timedelta(days=14, hours=12)
@@ -143,6 +143,11 @@ class FakePrefect(Prefect):
         self._ask()
         if run_id in self.held:
             self.held[run_id] = replace(self.held[run_id], state_type=kind, state_name=name, message=message)
+
+    def ask_to_cancel(self, run_id: UUID) -> None:
+        self._ask()
+        if run_id in self.held and self.held[run_id].state_type in GOING_ON:
+            self.held[run_id] = replace(self.held[run_id], state_type="CANCELLING", state_name="Cancelling")
 
     def told(self, run_id: UUID, state: str, **more: Any) -> None:
         """A worker says what became of a run; Prefect believes it."""
@@ -526,7 +531,7 @@ class Ledger(RuleBasedStateMachine):
         try:
             self._deploy()
             reconciler_runs.make_requested(self.catalogue, self.prefect, now=self.now)
-            reconciler_runs.cancel_requested(self.catalogue, self.prefect, now=self.now)
+            reconciler_runs.Cancellations().tell(self.catalogue, self.prefect, now=self.now)
             scheduled = self.prefect.upcoming(until=self.now + due_times.LOOK_AHEAD + 5 * SECOND)
             due_times.serve(self.catalogue, self.prefect, scheduled, now=self.now)
             due_times.clear(self.catalogue, self.prefect, scheduled, now=self.now)

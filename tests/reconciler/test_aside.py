@@ -113,23 +113,42 @@ def test_what_is_not_met_any_more_is_forgotten(clock: list[float]) -> None:
 def test_it_is_a_problem_of_its_task_once_it_was_tried_a_few_times(catalogue: Catalogue, clock: list[float]) -> None:
     with catalogue.transaction() as session:
         task_id = tasks.create_task(session, parse_task(document()), actor="test", now=now())
-    asides = Asides()
+    asides, written = Asides(), list[set_aside.Item]()
+
+    def write(items: list[set_aside.Item]) -> None:
+        written[:] = items
+        with catalogue.transaction() as session:
+            set_aside.write(session, items)
+
+    def failing(_: list[set_aside.Item]) -> None:
+        raise CatalogueUnavailable
+
     whose = {"request": task_id, "deployment": None, "of a task that is gone": uuid4()}
     for times in range(1, problems.TRIED + 1):
         for key, owner in whose.items():
             with asides.of("things").alone(key, task_id=owner):
                 raise PrefectRefused("No such pool.", status=404)
         clock[0] += LONGEST_SECONDS
-        items = asides.news(1)
-        assert items is not None
-        assert asides.news(1) is None
-        with catalogue.transaction() as session:
-            set_aside.write(session, items)
+        with pytest.raises(CatalogueUnavailable):
+            asides.tell(1, failing)
+        asides.tell(1, write)
+        asides.tell(1, failing)  # there is no news
         with catalogue.transaction() as session:
             found = [each for each in problems.open_problems(session, now=now()) if each.kind is ProblemKind.SET_ASIDE]
         assert len(found) == (3 if times == problems.TRIED else 0)
     assert {each.task_id for each in found} == {task_id, None}
     assert {each.cause for each in found} == {"No such pool."}
     asides.of("things").clear("request")
-    assert len(asides.news(1) or []) == 2
-    assert asides.news(2) is not None, "who begins to lead writes all of it anew"
+    asides.tell(1, write)
+    assert len(written) == 2
+    written.clear()
+    asides.tell(2, write)
+    assert len(written) == 2, "who begins to lead writes all of it anew"
+
+
+def test_a_reason_with_anything_in_it_can_be_written(catalogue: Catalogue) -> None:
+    asides = Asides()
+    with asides.of("things").alone("one"):
+        raise PrefectRefused("a\0b\udcff" * 1000, status=404)
+    with catalogue.transaction() as session:
+        set_aside.write(session, asides.of("things").items())

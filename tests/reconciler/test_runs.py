@@ -152,10 +152,35 @@ def test_a_run_that_waits_is_cancelled_in_both(world: World) -> None:
     passes.make_requested(world.catalogue, world.prefect, now=now())
     with world.catalogue.transaction() as session:
         run = run_requests.cancel(session, request, actor="ada", now=now())
-    assert passes.cancel_requested(world.catalogue, world.prefect, now=now()) == 1
+    assert passes.Cancellations().tell(world.catalogue, world.prefect, now=now()) == 1
     passes.tell_prefect(world.catalogue, world.prefect, now=now())
     assert run_of(world, run.id).state == RunState.CANCELLED
     assert state_in_prefect(world, run.id) == "Cancelled"
+
+
+@pytest.mark.parametrize("end", ["CANCELLED", "COMPLETED"])
+def test_a_run_that_somebody_elses_worker_executes_is_asked_once_to_end_and_its_end_stands(
+    world: World, end: str
+) -> None:
+    task = world.deployed(schedule={"kind": "manual"})
+    made = world.call("POST", f"/deployments/{task.deployment_id}/create_flow_run", {})
+    world.call("POST", f"/flow_runs/{made['id']}/set_state", {"state": {"type": "PENDING"}})
+    world.call("POST", f"/flow_runs/{made['id']}/set_state", {"state": {"type": "RUNNING"}})
+    observe(world, now())
+    run_id, cancellations = UUID(made["id"]), passes.Cancellations()
+    with world.catalogue.transaction() as session:
+        run_requests.cancel(session, run_id, actor="ada", now=now())
+    assert cancellations.tell(world.catalogue, world.prefect, now=now()) == 1
+    assert state_in_prefect(world, run_id) == "Cancelling"
+    states = len(world.call("GET", f"/flow_run_states/?flow_run_id={run_id}"))
+    assert cancellations.tell(world.catalogue, world.prefect, now=now()) == 0
+    world.call("POST", f"/flow_runs/{run_id}/set_state", {"state": {"type": end}, "force": True})
+    # One that begins to lead has asked nobody yet, and may not have seen the end.
+    passes.Cancellations().tell(world.catalogue, world.prefect, now=now())
+    assert state_in_prefect(world, run_id) == end.title()
+    assert len(world.call("GET", f"/flow_run_states/?flow_run_id={run_id}")) == states + 1
+    observe(world, now())
+    assert run_of(world, run_id).state == RunState[end]
 
 
 def test_a_run_started_and_ended_in_prefect_is_seen_here(world: World) -> None:
