@@ -21,15 +21,23 @@ LENGTH_AT_MOST = 1000
 """Tasks that are looked at for a way back."""
 BACK = "This task would follow itself: {names}."
 
+ENDED_AT_ONCE = 2000
+"""After a long absence so many ends are looked at in one statement, and not all of them."""
+_ENDED = f"""events.type IN ('run.{RunState.COMPLETED}', 'run.{RunState.FAILED}',
+                           'run.{RunState.CRASHED}', 'run.{RunState.TIMED_OUT}')"""
+
 _FOLLOW = text(
     f"""
-WITH bounds AS (
-    SELECT xid AS since, pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS until FROM chain_position FOR UPDATE
+WITH known AS (
+    SELECT xid AS since, pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS settled FROM chain_position FOR UPDATE
+), bounds AS (
+    -- All ends of one transaction are looked at together.
+    SELECT since, coalesce((SELECT greatest(events.xid, since + 1) FROM events
+                             WHERE events.xid >= since AND events.xid < settled AND {_ENDED}
+                             ORDER BY events.xid OFFSET :at_most LIMIT 1), settled) AS until FROM known
 ), ended AS (
     SELECT events.task_id, events.run_id, events.due_at, events.type FROM events, bounds
-     WHERE events.xid >= since AND events.xid < until
-       AND events.type IN ('run.{RunState.COMPLETED}', 'run.{RunState.FAILED}',
-                           'run.{RunState.CRASHED}', 'run.{RunState.TIMED_OUT}')
+     WHERE events.xid >= since AND events.xid < until AND {_ENDED}
 ), asked AS (
     INSERT INTO run_requests (id, task_id, requested_at, actor, trigger, due_at, not_before, attempt,
                               after_run_id, after_due_at)
@@ -60,7 +68,7 @@ def follow(session: Session, *, now: datetime) -> int:
 
     Each run is looked at in the transaction that notes so: it is followed once, whoever dies in between.
     """
-    asked = int(session.execute(_FOLLOW, {"now": now}).scalar_one())
+    asked = int(session.execute(_FOLLOW, {"now": now, "at_most": ENDED_AT_ONCE}).scalar_one())
     if asked:
         notify(session, [Topic.SYNC])
     return asked

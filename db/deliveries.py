@@ -37,6 +37,8 @@ ERRORS_IN_A_ROW = 3
 """A webhook that answers with errors is taken for one that does not answer after so many."""
 COMES_AGAIN = frozenset({408, 425, 429})
 """Answers, besides those of 500 and more, that are not about the one delivery."""
+REFUSED_COUNT_AS_ONE = 10
+"""What a webhook refuses is tried again for hours: meanwhile it is to get what it does take."""
 FAR = timedelta(days=1)
 """Nothing is put off for longer: what seems to be was noted when the clock was ahead."""
 
@@ -102,9 +104,12 @@ def cannot_be_made(session: Session, webhook_id: UUID, *, why: str) -> None:
 
 
 def _waiting(session: Session, webhook_id: UUID) -> int:
-    """How many of its deliveries wait, as far as it is counted."""
-    some = select(Delivery.id).where(Delivery.webhook_id == webhook_id, Delivery.next_at.is_not(None))
-    return session.scalar(select(func.count()).select_from(some.limit(WAITING_AT_MOST).subquery())) or 0
+    """How many of its deliveries wait for a first try, as far as it is counted; of those that it refused, a tenth."""
+    some = select(Delivery.attempts).where(Delivery.webhook_id == webhook_id, Delivery.next_at.is_not(None))
+    each = some.limit(WAITING_AT_MOST * REFUSED_COUNT_AS_ONE).subquery()
+    untried = func.count().filter(each.c.attempts == 0)
+    found = session.execute(select(func.count(), untried).select_from(each)).one()
+    return int(found[1] + (found[0] - found[1]) // REFUSED_COUNT_AS_ONE)
 
 
 def _delivery(webhook: Webhook, event: Event, body: str, *, now: datetime) -> dict[str, Any]:

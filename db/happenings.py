@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import takewhile
 from typing import Any
 from uuid import UUID
 
@@ -92,14 +93,14 @@ def _failures_before(session: Session, run: Run) -> int:
         .where(Run.task_id == run.task_id, Run.ended_at.is_not(None), Run.due_at <= run.due_at, Run.id != run.id)
         .where(Run.trigger != Trigger.TEST)
         .order_by(Run.due_at.desc(), Run.id.desc())
-        .limit(LOOKED_BACK)
     )
-    count = 0
-    for state in session.scalars(earlier):
-        if state == RunState.COMPLETED:
+    states: Sequence[str] = ()
+    for limit in (1, 20, LOOKED_BACK):  # nearly always the first tells
+        states = session.scalars(earlier.limit(limit)).all()
+        if RunState.COMPLETED in states or len(states) < limit:
             break
-        count += state in FAILURES
-    return count
+    since = takewhile(lambda state: state != RunState.COMPLETED, states)
+    return sum(state in FAILURES for state in since)
 
 
 def _muted(session: Session, *, now: datetime) -> set[UUID]:

@@ -25,7 +25,7 @@ from reconciler.sending import SEND_SECONDS, Send, Sends, send_by_apprise
 log = logging.getLogger(__name__)
 
 PAUSE_SECONDS = 1.0
-EVENTS_AT_ONCE = 1000
+EVENTS_AT_ONCE, PAGES_AT_ONCE = 1000, 5
 GATHERED = timedelta(seconds=10)
 """What happens within so long of the first one goes out together: one lost worker is one message."""
 RETRY_AFTER = timedelta(minutes=1)
@@ -111,11 +111,13 @@ class Telling:
         return Letter(channel.id, channel.name, channel.address, tuple(told), start, end)
 
     def _read(self, session: Session, channel: Channel, start: Position) -> tuple[list[Alert], Position]:
-        """All that it is to be told of, and up to where that goes."""
+        """What it is to be told of next, and up to where that goes: what is left is told the next time."""
         end, found = start, []
-        while happened := events.read(session, end, limit=EVENTS_AT_ONCE):
-            end = happened[-1].position
-            found += alerts(channel, happenings.circumstances(session, happened, now=now()))
+        for _ in range(PAGES_AT_ONCE):
+            happened = events.read(session, end, limit=EVENTS_AT_ONCE)
+            if happened:
+                end = happened[-1].position
+                found += alerts(channel, happenings.circumstances(session, happened, now=now()))
             if len(happened) < EVENTS_AT_ONCE:
                 break
         return found, end

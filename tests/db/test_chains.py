@@ -82,6 +82,20 @@ def test_each_end_is_followed_by_who_waits_for_it_once(works: Works) -> None:
     assert works.asked() == expected, "and not again"
 
 
+@pytest.mark.parametrize("at_most", [0, 1, 2, 3, 100])
+def test_after_a_long_absence_each_end_is_followed_in_its_turn(
+    works: Works, at_most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chains, "ENDED_AT_ONCE", at_most)
+    first = works.task("first")
+    works.task("next", (first, After.FINISHED))
+    ended = [works.run(first, RunState.COMPLETED) for _ in range(5)]
+    rounds = [len(works.asked()) for _ in range(12)]
+    assert rounds == sorted(rounds)
+    assert rounds[0] == min(max(at_most, 1), 5) or at_most == 0
+    assert works.asked() == sorted(("next", key.id) for key in ended)
+
+
 @pytest.mark.parametrize("state", [RunState.CANCELLED])
 def test_what_was_cancelled_is_not_followed(works: Works, state: RunState) -> None:
     first = works.task("first")

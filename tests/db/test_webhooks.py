@@ -152,3 +152,21 @@ def test_a_post_is_signed_so_that_others_can_check_it() -> None:
     second, _, digest = signature("key", "{}", at=NOW).partition(",")
     assert second == f"t={int(NOW.timestamp())}"
     assert len(digest.removeprefix("v1=")) == 64
+
+
+def test_what_is_refused_keeps_nothing_else_from_being_made(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "WAITING_AT_MOST", 3)
+    monkeypatch.setattr(deliveries, "REFUSED_COUNT_AS_ONE", 4)
+    add(catalogue)
+    made = [0]
+    for number in range(20):
+        task(catalogue, f"task {number}")
+        make(catalogue)
+        with catalogue.transaction() as session:
+            for parcel in deliveries.take_due(session, limit=10, now=NOW):
+                deliveries.failed(session, parcel, status=404, error="Answered 404.", now=NOW)
+        made.append(len(all_deliveries(catalogue)))
+    assert made[4:10] == list(range(4, 10)), "more than wait at most without having been tried"
+    assert made[-1] < 20, "but not without end"
