@@ -51,6 +51,8 @@ class Execution:
         self._cancel, self._let_others_start = cancel, let_others_start
         self.waits = False
         """Whether it is between two attempts."""
+        self.is_over = False
+        """Whether nothing of it is executed any more, and its end alone is to be noted."""
         # The engine that runs a flow talks to Prefect by itself.
         self._by_engine = isinstance(claimed.task.action, FlowAction)
         self._output = logbook.output_of(claimed.key.id, to_prefect=not self._by_engine)
@@ -70,6 +72,7 @@ class Execution:
             if result.error and result.state is not RunState.COMPLETED:
                 self._output.write(result.error, stream=Stream.SYSTEM, level=Level.ERROR)
             self._end.came(result)
+            self.is_over = True
             await self._let_others_start()
             await self._end.note()
 

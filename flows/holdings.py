@@ -147,9 +147,12 @@ class Holdings:
             await asyncio.wait(tasks, timeout=timeout_seconds)
 
     async def kill_all(self, timeout_seconds: float = 3.0) -> None:
-        """Kills everything that is executed here, at once."""
-        for task in (tasks := self._tasks()):
-            task.cancel()
+        """Kills everything that is executed here, at once. An end that is being noted is noted as it is."""
+        tasks = self._tasks()
+        for held in self._held.values():
+            is_over = held.execution is not None and held.execution.is_over
+            if held.task is not None and not is_over:
+                held.task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=timeout_seconds)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any, cast
 from uuid import uuid4
 
@@ -9,7 +10,7 @@ import pytest
 
 from db.claims import Offer
 from db.states import Trigger
-from flows.holdings import Holdings
+from flows.holdings import Held, Holdings
 from flows.prefect_server import Offered
 from flows.records import now
 
@@ -50,3 +51,29 @@ def test_what_waits_is_handed_back_at_once_at_the_end() -> None:
         assert held.held == set()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("is_over", [True, False])
+def test_an_end_that_is_being_noted_is_noted_as_it_is_also_where_everything_is_killed(is_over: bool) -> None:
+    async def main() -> str:
+        held, noted = holdings(), asyncio.Event()
+        one = Held(Offer(uuid4(), uuid4(), now(), Trigger.SCHEDULE), {}, (1, now()), claimed=True)
+        one.execution = cast("Any", SimpleNamespace(is_over=is_over))
+
+        async def note() -> str:
+            try:
+                await noted.wait()
+            except asyncio.CancelledError:
+                return "killed"
+            return "noted"
+
+        one.task = cast("Any", asyncio.create_task(note()))
+        held._held[one.offer.run_id] = one
+        await asyncio.sleep(0)
+        killing = asyncio.create_task(held.kill_all())
+        await asyncio.sleep(0)
+        noted.set()
+        await asyncio.wait_for(killing, 10)
+        return str(await cast("Any", one.task))
+
+    assert asyncio.run(main()) == ("noted" if is_over else "killed")
