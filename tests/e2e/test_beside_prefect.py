@@ -1,7 +1,6 @@
 """Prefect's own tools beside ours: its CLI, its stock worker, deployments as code."""
 
 import os
-import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,7 +71,7 @@ def stock_worker(system: System) -> Iterator[str]:
         stderr=subprocess.DEVNULL,
     )
     yield "stock"
-    worker.send_signal(signal.SIGTERM)
+    worker.kill()  # it takes its time otherwise, and how it ends is nobody's business here
     worker.wait(60)
 
 

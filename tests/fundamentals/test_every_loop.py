@@ -43,7 +43,7 @@ from tests.db.test_loops import ANYTHING
 from tests.db.test_sqlstates import CODES, raised
 from tests.doors import ANYBODY
 from tests.fundamentals.test_loops import modules
-from tests.waiting import wait_until
+from tests.waiting import until_told, wait_until
 
 ROOMS = ("cli", "dashboard", "db")
 ERRORS: list[Exception] = [
@@ -221,9 +221,9 @@ def test_an_event_that_cannot_be_told_is_left_out(catalogue: Catalogue) -> None:
     feed = Feed(catalogue, Hub(catalogue.url), as_text)
     for name in ("a", "broken", "b"):
         create(catalogue, name)
+    until_told(catalogue)
     with catalogue.transaction() as session:
         found = feed._read(session, after=events.Position(0, 0))
-    wait_until(lambda: found, "the events")
     assert [b"data" in one.text for one in found] == [True, False, True]
 
 
