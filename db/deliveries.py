@@ -104,12 +104,12 @@ def cannot_be_made(session: Session, webhook_id: UUID, *, why: str) -> None:
 
 
 def _waiting(session: Session, webhook_id: UUID) -> int:
-    """How many of its deliveries wait for a first try, as far as it is counted; of those that it refused, a tenth."""
-    some = select(Delivery.attempts).where(Delivery.webhook_id == webhook_id, Delivery.next_at.is_not(None))
+    """How many of its deliveries wait, as far as it is counted; of those that it refused, a tenth."""
+    some = select(Delivery.status).where(Delivery.webhook_id == webhook_id, Delivery.next_at.is_not(None))
     each = some.limit(WAITING_AT_MOST * REFUSED_COUNT_AS_ONE).subquery()
-    untried = func.count().filter(each.c.attempts == 0)
-    found = session.execute(select(func.count(), untried).select_from(each)).one()
-    return int(found[1] + (found[0] - found[1]) // REFUSED_COUNT_AS_ONE)
+    refused = func.count().filter(each.c.status < 500, each.c.status.not_in(COMES_AGAIN))
+    found = session.execute(select(func.count().label("all"), refused.label("refused")).select_from(each)).one()
+    return int(found.all - found.refused + found.refused // REFUSED_COUNT_AS_ONE)
 
 
 def _delivery(webhook: Webhook, event: Event, body: str, *, now: datetime) -> dict[str, Any]:
