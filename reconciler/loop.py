@@ -108,7 +108,8 @@ class Reconciler:
             return applied
 
         return [
-            Pass("partitions", HOUR, once(partitions.ensure_partitions)),
+            # Often, because until they are there nothing is planned, and no task made that is due.
+            Pass("partitions", 5, once(partitions.ensure_partitions)),
             Pass("resume", 1, lambda: tasks.resume_tasks(catalogue, aside("pauses"))),
             Pass("write_ahead", 1, lambda: due_times.write_ahead(catalogue, aside("tasks"), now=now()), goes_on=True),
             Pass("chains", 1, once(chains.follow)),

@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 
 from dashboard.problems import MEDIA_TYPE, problem
@@ -45,6 +46,7 @@ from db.errors import (
     WrongPassword,
 )
 from db.specs import FieldError, InvalidTask, field_error
+from db.sqlstates import is_missing_partition
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +83,7 @@ KINDS: Mapping[type[CatalogueError], tuple[int, str]] = {
     CatalogueUnavailable: (503, "catalogue-unavailable"),
     TryAgainLater: (429, "too-many-attempts"),
 }
+NO_MONTH = "The catalogue has no table for this month yet. The reconciler makes it within seconds: try again."
 FIELDS: Mapping[type[CatalogueError], str] = {
     BadCursor: "cursor",
     IdempotencyKeyReused: "Idempotency-Key",
@@ -120,6 +123,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(InvalidTask, _invalid_task)
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(DBAPIError, _database_error)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -174,6 +178,12 @@ def _http_error(request: Request, error: Exception) -> JSONResponse:
     if error.status_code == 405:
         detail = f"{request.method} is not possible here. Use {headers.get('Allow', 'another method')}."
     return problem(error.status_code, detail, headers=headers)
+
+
+def _database_error(request: Request, error: Exception) -> JSONResponse:
+    if is_missing_partition(error):
+        return _catalogue_error(request, CatalogueUnavailable(NO_MONTH))
+    return _unexpected(request, error)
 
 
 def _unexpected(request: Request, error: Exception) -> JSONResponse:
