@@ -22,5 +22,6 @@ def _number(digits: str) -> int | float:
     number = float(digits)
     if SMALLEST <= number <= LARGEST and SMALLEST <= int(digits) <= LARGEST:
         return int(digits)
-    # Python reads no integer of more than 4,300 digits: of these, none is a finite number.
-    return number if isinf(number) or Decimal(repr(number)) == Decimal(digits) else int(digits)
+    if isinf(number):
+        return LARGEST + 1  # as too large as any: Python reads no integer of more than 4,300 digits
+    return number if Decimal(repr(number)) == Decimal(digits) else int(digits)
